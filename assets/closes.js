@@ -1,0 +1,30 @@
+// What the end of a connection means: words for the person, and what the page does next. Pure.
+
+const FIRST_PAUSE_MS = 500
+const LONGEST_PAUSE_MS = 30_000
+
+// words: what happened. slow: wait long at once. resend: a question that was not confirmed may go again by itself.
+const CLOSES = {
+  1001: { words: "The server is restarting.", resend: true },
+  1008: { words: "The server ended the connection because it could not make sense of what this page sent.", slow: true },
+  1009: { words: "The server ended the connection because the question was too large for it." },
+  1012: { words: "The server is restarting.", resend: true },
+  1013: { words: "The server is busy.", slow: true, resend: true },
+  4401: { words: "Your login has ended.", login: true, resend: true },
+  4429: { words: "You have too many chat pages open. Close one of them.", slow: true, resend: true },
+}
+const LOST = { words: "The connection to the server is lost.", resend: true }
+
+/** The meaning of a close code: {words, slow, resend, login}; codes without a meaning of their own count as a lost line. */
+export function meaningOf(code) {
+  return { slow: false, resend: false, login: false, ...(CLOSES[code] ?? LOST) }
+}
+
+/**
+ * Milliseconds until the next try, the first being attempt 0: doubled each time up to half a minute, and spread by
+ * chance over the upper half so that all pages of a restarted server do not come back at once.
+ */
+export function pauseBefore(attempt, { slow = false, chance = Math.random() } = {}) {
+  const most = slow ? LONGEST_PAUSE_MS : Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** attempt)
+  return Math.round(most * (0.5 + chance / 2))
+}

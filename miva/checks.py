@@ -1,0 +1,65 @@
+"""System checks: what is wrong with the settings, in words, with what to change."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning, register, run_checks
+
+
+@register()
+def settings_can_be_used(**_: Any) -> list[CheckMessage]:
+    """Every value that epsilon/settings.py could not use, as an error with its hint."""
+    return [Error(message, hint=hint, id=check) for check, message, hint in settings.MIVA_PROBLEMS]
+
+
+@register()
+def names_are_known(**_: Any) -> list[CheckMessage]:
+    """A warning for a MIVA_ variable that nothing reads: most likely a slip of the pen."""
+    return [
+        Warning(f"{name} is set, but there is no such setting.", hint="See .env.example for all names.", id="miva.W001")
+        for name in settings.MIVA_UNKNOWN_NAMES
+    ]
+
+
+@register()
+def data_folder_can_be_written(**_: Any) -> list[CheckMessage]:
+    """The data folder holds the database, the documents and the sockets, so it must be writable."""
+    if os.access(settings.MIVA_DATA_DIR, os.W_OK | os.X_OK):
+        return []
+    hint = "Give this user the right to write there, or set MIVA_DATA_DIR to another folder."
+    return [Error("The data folder cannot be written.", hint=hint, id="miva.E013")]
+
+
+@register()
+def sqlite_has_full_text_search(**_: Any) -> list[CheckMessage]:
+    """The embedded engine's keyword index needs FTS5, which almost every SQLite is built with."""
+    if settings.MIVA_ENGINE_URLS:
+        return []
+    connection = sqlite3.connect(":memory:")
+    try:
+        connection.execute("CREATE VIRTUAL TABLE probe USING fts5(text)")
+    except sqlite3.OperationalError:
+        hint = "Use a Python whose SQLite has FTS5, or set MIVA_ENGINE_URL to an engine of your own."
+        return [Error("This Python's SQLite has no full-text search (FTS5).", hint=hint, id="miva.E014")]
+    finally:
+        connection.close()
+    return []
+
+
+@register()
+def debug_stays_at_home(**_: Any) -> list[CheckMessage]:
+    """DEBUG shows settings and code to whoever makes an error happen."""
+    if settings.DEBUG and not settings.MIVA_IS_LOCAL:
+        hint = "Set DEBUG=off, and SECRET_KEY, on a server that others reach."
+        return [Warning("DEBUG is on while ALLOWED_HOSTS lets other machines in.", hint=hint, id="miva.W002")]
+    return []
+
+
+def problems_in_words() -> str:
+    """All errors of the checks as text for a person at a terminal; empty where there are none."""
+    errors = [message for message in run_checks() if message.is_serious()]
+    return "\n".join(f"- {error.msg}\n  {error.hint or ''} ({error.id})" for error in errors)

@@ -1,0 +1,182 @@
+"""The WebSocket consumer. It only carries: frames in to the dialogue of their dialect, frames out, and the close codes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from channels.consumer import AsyncConsumer
+from channels.exceptions import StopConsumer
+from django.conf import settings
+
+from miva import sockets
+from miva.dialogues import Dialogue, dialogue_for
+from miva.hub import News, hub, owner_topic
+from miva.identity import Speaker, seconds_left
+from miva.limits import limits
+from miva.middleware import query_of
+from miva.models import Owner
+from miva.protocol import frames, plain, v1
+from miva.protocol.errors import BadFrame, Busy, Internal, MivaError
+from miva.protocol.requests import Request
+
+logger = logging.getLogger("miva.consumers")
+
+MISTAKES, MISTAKES_S = 20, 10.0
+"""More mistakes than this in so many seconds close a socket."""
+MOST_PENDING = 1000
+"""Frames of one socket that may be under way."""
+CLOSE_MISTAKES, CLOSE_LOGIN, CLOSE_TOO_MANY = 1008, 4401, 4429
+_NONCE = secrets.token_hex(16)
+
+
+class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
+    """One browser socket on /ws/chat/."""
+
+    # No consumer opens the channel layer (its failure would close every socket): news comes through the hub.
+    channel_layer_alias = "none"
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._mistakes: deque[float] = deque(maxlen=MISTAKES + 1)
+        self._pending_size = 0
+        self._is_open = False
+        self._place: str | None = None
+        self._choose: Callable[[dict[str, Any] | None], Dialogue] | None = None
+        self._dialogues: set[Dialogue] = set()
+        self._endings: list[Callable[[], Any]] = []
+
+    async def dispatch(self, message: dict[str, Any]) -> None:
+        """Calls the handler of an ASGI message (without Channels' visit to a database thread before each)."""
+        match message["type"]:
+            case "websocket.receive":
+                self._receive(message.get("text"))
+            case "websocket.connect":
+                await self._connect()
+            case "websocket.disconnect":
+                await self._disconnect()
+                raise StopConsumer
+
+    async def _connect(self) -> None:
+        offered = self.scope.get("subprotocols", [])
+        subprotocol = next((name for name in offered if name in (v1.SUBPROTOCOL, plain.SUBPROTOCOL)), None)
+        await self.base_send({"type": "websocket.accept", "subprotocol": subprotocol})
+        self._is_open = True
+        speaker: Speaker | None = self.scope["speaker"]
+        if speaker is None:
+            await self._close(CLOSE_LOGIN)
+            return
+        self.speaker = speaker
+        self._caller = str(speaker.owner_id)
+        if speaker.kind == Owner.Kind.PUBLIC:  # shared by many people: each address counts for itself
+            self._caller = f"address:{(self.scope.get('client') or ['local'])[0]}"
+        self._place = await limits.take_socket(self._caller)
+        if self._place is None:
+            await self._close(CLOSE_TOO_MANY)
+            return
+        self._follow_login()
+        parameters = query_of(self.scope)
+        welcomes = subprotocol is None and "token" in parameters and parameters.get("dialect") != ["plain"]
+        self._choose = dialogue_for(subprotocol, speaker, self._caller, self._send, welcomes=welcomes)
+        await self._dialogue(None).greet() if welcomes or subprotocol else None
+
+    def _follow_login(self) -> None:
+        sockets.opened(self)
+        self._endings.append(lambda: sockets.closed(self))
+        self._endings.append(hub.subscribe(owner_topic(self.speaker.owner_id), self._hear))
+        left = seconds_left(self.speaker)
+        if left is not None:
+            timer = asyncio.get_running_loop().call_later(left, lambda: self._start(self.end_login()))
+            self._endings.append(timer.cancel)
+
+    def _receive(self, text: str | None) -> None:
+        """Starts the work of a frame in a task: while this handler waits, nothing else of the socket is seen."""
+        if self._choose is None or not self._is_open:
+            return
+        if text is None:
+            self._start(self._refuse(self._dialogue(None), BadFrame(), None))
+            return
+        dialogue, request = self._dialogue(None), None
+        try:
+            data = frames.parse(text, _NONCE)
+            dialogue = self._dialogue(data)
+            request = dialogue.decode(data, text)
+            size = len(text)
+            if (
+                self._pending_size
+                and self._pending_size + size > settings.MIVA_MAX_FRAME
+                or len(self._tasks) >= MOST_PENDING
+            ):
+                raise Busy("Too much is waiting on this connection. Wait for an answer before you send more.")
+        except MivaError as why:
+            self._start(self._refuse(dialogue, why, request))
+            return
+        self._pending_size += size
+        self._start(self._carry_out(dialogue, request, size))
+
+    async def _carry_out(self, dialogue: Dialogue, request: Request, size: int) -> None:
+        try:
+            await dialogue.carry_out(request)
+        except MivaError as why:
+            await self._refuse(dialogue, why, request)
+        except Exception:
+            logger.exception("A frame could not be carried out")
+            await self._refuse(dialogue, Internal(), request)
+        finally:
+            self._pending_size -= size
+
+    async def _refuse(self, dialogue: Dialogue, error: MivaError, request: Request | None) -> None:
+        """The one place where an error becomes a frame; too many mistakes end the socket."""
+        await self._send(dialogue.error(error, request))
+        if error.is_mistake:
+            now = time.monotonic()
+            self._mistakes.append(now)
+            if len(self._mistakes) > MISTAKES and now - self._mistakes[0] < MISTAKES_S:
+                await self._close(CLOSE_MISTAKES)
+
+    async def end_login(self) -> None:
+        """Closes a socket whose login ended; its client comes back as whoever it is then."""
+        await self._close(CLOSE_LOGIN)
+
+    def _dialogue(self, data: dict[str, Any] | None) -> Dialogue:
+        assert self._choose is not None
+        dialogue = self._choose(data)
+        self._dialogues.add(dialogue)
+        return dialogue
+
+    def _hear(self, news: News) -> None:
+        if news.get("kind") == "check":
+            self._start(sockets.check(self))
+
+    async def _send(self, text: str) -> None:
+        if self._is_open:
+            try:
+                await self.base_send({"type": "websocket.send", "text": text})
+            except (OSError, RuntimeError):  # the client is gone; its disconnect is on the way
+                self._is_open = False
+
+    async def _close(self, code: int) -> None:
+        if self._is_open:
+            self._is_open = False
+            await self.base_send({"type": "websocket.close", "code": code})
+
+    async def _disconnect(self) -> None:
+        self._is_open = False
+        for end in self._endings:
+            end()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*(dialogue.close() for dialogue in self._dialogues), return_exceptions=True)
+        if self._place is not None:
+            await limits.give_back(self._caller, self._place)
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,277 @@
+"""One question of a query or miva.v1 client from asking to its end: stored, queued, files read, engine asked, told.
+
+A turn runs in a task of its own that outlives its socket, so that a closed tab does not lose an answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from uuid import UUID
+
+from miva import history, library
+from miva.documents import reader
+from miva.engine_turn import EngineQuestion, EngineTurn
+from miva.identity import Speaker
+from miva.in_thread import in_thread
+from miva.models import Document, Turn
+from miva.protocol.errors import Busy, Internal, MivaError, NotFound
+from miva.protocol.events import Accepted, Cancelled, Done, Event, Failed, Place, Progress, Reply
+from miva.protocol.requests import Ask
+from miva.rendering import to_html
+
+logger = logging.getLogger("miva.conversation")
+
+Tell = Callable[[Event, Place | None], Awaitable[None]]
+"""Gives a client an event, with its place where it belongs to a turn; does nothing once the client is gone."""
+
+MOST_RUNNING = 1000
+"""Turns in flight in one process."""
+
+
+@dataclass
+class _Thread:
+    """What this process knows of a conversation while turns of it are under way."""
+
+    head: int = 0
+    users: int = 0
+    """Turns that still number events here, late ones included."""
+    turns: list[RunningTurn] = field(default_factory=list)
+    running: asyncio.Lock = field(default_factory=asyncio.Lock)
+    telling: asyncio.Lock = field(default_factory=asyncio.Lock)
+    counting: threading.Lock = field(default_factory=threading.Lock)
+
+    def next_seq(self, stored_head: int = 0) -> int:
+        """The next event's number; asked for from the loop and, for `accepted`, from within a transaction."""
+        with self.counting:
+            self.head = max(self.head, stored_head) + 1
+            return self.head
+
+
+_threads: dict[UUID, _Thread] = {}
+_turns: dict[UUID, RunningTurn] = {}
+_tasks: set[asyncio.Task[None]] = set()
+
+
+@dataclass(frozen=True, slots=True)
+class _InlineDocument:
+    """A file of the question that is here and not read yet."""
+
+    document: Document
+    received: reader.Received
+    password: str | None
+
+
+async def ask(speaker: Speaker, request: Ask, tell: Tell, *, all_documents: bool = False) -> None:
+    """Stores a question, tells `accepted` and starts its turn; asked before under the same id, it only tells that again.
+
+    `all_documents` asks about everything the owner has. Raises MivaError for what makes it no turn at all.
+    """
+    before = await in_thread(history.find_turn)(speaker.owner_id, request.id)
+    if before is not None:
+        await _tell_again(before, tell)
+        return
+    if len(_turns) >= MOST_RUNNING:
+        raise Busy()
+    if all_documents:
+        documents = await library.all_ready(speaker.owner_id)
+    else:
+        documents = await library.owned(speaker.owner_id, request.documents)
+    files = await _receive(speaker, request)
+    try:
+        about = [document.pk for document in documents] + [file.document.pk for file in files]
+        conversation = await in_thread(history.conversation_of)(speaker.owner_id, request.conversation)
+        thread = _threads.setdefault(conversation.pk, _Thread())
+        async with thread.telling:
+            turn, is_new = await in_thread(history.open_turn)(
+                conversation, request.id, request.message, about, thread.next_seq
+            )
+            if not is_new:
+                await _tell_again(turn, tell)
+                return
+            running = RunningTurn(turn, speaker, thread, tell)
+            position = len(thread.turns)
+            thread.turns.append(running)
+            accepted = Accepted(request.id, request.message, tuple(map(str, about)), position)
+            await tell(accepted, Place(conversation.label, str(turn.pk), turn.accepted_seq))
+    except BaseException:
+        for file in files:
+            file.received.discard()
+        raise
+    running.start(documents, files)
+
+
+async def cancel(speaker: Speaker, turn_id: str) -> None:
+    """Stops a turn of the speaker's: a waiting one is never asked, a finished one stays. Raises NotFound."""
+    try:
+        key = UUID(turn_id)
+    except ValueError as why:
+        raise NotFound("There is no such turn.") from why
+    running = _turns.get(key)
+    if running is not None and running.speaker.owner_id == speaker.owner_id:
+        await running.cancel()
+    elif not await in_thread(history.has_turn)(speaker.owner_id, key):
+        raise NotFound("There is no such turn.")
+
+
+async def _receive(speaker: Speaker, request: Ask) -> list[_InlineDocument]:
+    files: list[_InlineDocument] = []
+    try:
+        for file in request.files:
+            received = await reader.receive_base64(file.content, name=file.name, declared=file.media_type)
+            document = await library.begin(speaker.owner_id, received, request.id)
+            files.append(_InlineDocument(document, received, file.password))
+    except BaseException:
+        for file_before in files:
+            file_before.received.discard()
+            await library.abandon(file_before.document, request.id)
+        raise
+    return files
+
+
+async def _tell_again(turn: Turn, tell: Tell) -> None:
+    about = tuple(str(document.pk) for document in turn.documents.all())
+    place = Place(turn.conversation.label, str(turn.pk), turn.accepted_seq)
+    await tell(Accepted(turn.client_id, turn.message, about, 0), place)
+
+
+class RunningTurn:
+    """A stored turn in this process, from its place in the queue to its end."""
+
+    def __init__(self, turn: Turn, speaker: Speaker, thread: _Thread, tell: Tell) -> None:
+        self.turn = turn
+        self.speaker = speaker
+        self._thread = thread
+        self._tell = tell
+        self._engine: EngineTurn | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._is_cancelled = False
+        self._is_ending = False
+        self._message_id: int | None = None
+
+    def start(self, documents: Sequence[Document], files: Sequence[_InlineDocument]) -> None:
+        """Begins, behind the turns of this conversation that are there already."""
+        _turns[self.turn.pk] = self
+        self._thread.users += 1
+        self._task = asyncio.create_task(self._run(documents, files), name="turn")
+        _tasks.add(self._task)
+        self._task.add_done_callback(_tasks.discard)
+
+    async def cancel(self) -> None:
+        """Stops the answer; the turn ends as Cancelled, unless it is ending by itself at this moment."""
+        if self._is_cancelled or self._is_ending or self._task is None:
+            return
+        self._is_cancelled = True
+        if self._engine is not None:
+            await self._engine.cancel()
+        self._task.cancel()
+
+    async def _run(self, documents: Sequence[Document], files: Sequence[_InlineDocument]) -> None:
+        events: AsyncIterator[Event] | None = None
+        try:
+            try:
+                async with self._thread.running:
+                    await in_thread(history.set_state)(self.turn.pk, Turn.State.RUNNING)
+                    ready = await self._read(documents, files)
+                    self._engine = EngineTurn(await self._question(ready))
+                    events = self._engine.events()
+                    async for event in events:
+                        await self._emit(event)
+                        if isinstance(event, Done | Failed):
+                            break
+            except asyncio.CancelledError:
+                if not self._is_cancelled:
+                    raise
+                await self._emit(Cancelled())
+            except MivaError as why:
+                await self._emit(Failed(why))
+            except Exception:
+                logger.exception("A turn failed")
+                await self._emit(Failed(Internal()))
+        finally:
+            for file in files:
+                file.received.discard()
+            _turns.pop(self.turn.pk, None)
+            self._thread.turns.remove(self)
+        try:
+            if events is not None:
+                async for late in events:
+                    await self._emit(late)
+        finally:
+            self._thread.users -= 1
+            if not self._thread.users:
+                _threads.pop(self.turn.conversation_id, None)
+
+    async def _read(self, documents: Sequence[Document], files: Sequence[_InlineDocument]) -> list[Document]:
+        """All documents of the question once their text is there, the files' pages told as they are read."""
+        read = []
+        for file in files:
+            progress = _ProgressTeller(self._emit, str(file.document.pk))
+            read.append(
+                await library.finish(
+                    file.document,
+                    file.received,
+                    self.turn.client_id,
+                    password=file.password,
+                    on_progress=library.sparse(progress.from_any_thread),
+                    index=False,
+                )
+            )
+            await progress.told()
+        return [*await library.wait_until_read(documents), *read]
+
+    async def _question(self, documents: Sequence[Document]) -> EngineQuestion:
+        return EngineQuestion(
+            self.turn.message,
+            [document.content_id for document in documents],
+            partial(library.load_texts, self.speaker.owner_id),
+            str(self.speaker.owner_id),
+            await in_thread(history.recent)(self.turn.conversation_id),
+        )
+
+    async def _emit(self, event: Event) -> None:
+        """Numbers an event, stores it where it is an end, and tells it; a cancel in the middle leaves no number out."""
+        if isinstance(event, Done | Failed | Cancelled):
+            self._is_ending = True
+        await asyncio.shield(asyncio.create_task(self._emit_whole(event)))
+
+    async def _emit_whole(self, event: Event) -> None:
+        async with self._thread.telling:
+            seq = self._thread.next_seq()
+            match event:
+                case Done():
+                    event = await self._stored(event, seq)
+                case Failed() | Cancelled():
+                    state = Turn.State.FAILED if isinstance(event, Failed) else Turn.State.CANCELLED
+                    await in_thread(history.close_turn)(self.turn, state, seq)
+                case Reply(text=text, late=True) if self._message_id is not None:
+                    await in_thread(history.add_late_reply)(self._message_id, text, self.turn.conversation_id, seq)
+            await self._tell(event, Place(self.turn.conversation.label, str(self.turn.pk), seq))
+
+    async def _stored(self, done: Done, seq: int) -> Done:
+        sources = await in_thread(history.named_sources)(self.speaker.owner_id, done.sources)
+        html = await asyncio.to_thread(to_html, done.text)
+        self._message_id = await in_thread(history.close_turn)(self.turn, Turn.State.DONE, seq, done.text, sources)
+        return replace(done, sources=tuple(sources), message_id=self._message_id, html=html)
+
+
+class _ProgressTeller:
+    """Brings progress from the reading threads onto the loop, and knows when all of it was told."""
+
+    def __init__(self, emit: Callable[[Event], Awaitable[None]], document: str) -> None:
+        self._emit = emit
+        self._document = document
+        self._loop = asyncio.get_running_loop()
+        self._pending: list[asyncio.Future[None]] = []
+
+    def from_any_thread(self, stage: str, done: int, total: int) -> None:
+        event = Progress(stage, done, total, document=self._document)
+        self._loop.call_soon_threadsafe(lambda: self._pending.append(asyncio.ensure_future(self._emit(event))))
+
+    async def told(self) -> None:
+        await asyncio.sleep(0)  # lets what was called from threads arrive first
+        await asyncio.gather(*self._pending)

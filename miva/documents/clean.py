@@ -1,0 +1,44 @@
+"""What text taken from a file may contain, and how to tell text from rubbish."""
+
+from __future__ import annotations
+
+import re
+
+_HYPHEN = re.compile("\ufffe(?:\r?\n)?(?=(.?))", re.DOTALL)
+_LINE_ENDS = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
+_NEVER = re.compile(
+    "[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\xad\u200b\u2060\ufeff\ud800-\udfff\ufdd0-\ufdef\ufff9-\ufffb\ufffe\uffff]"
+)
+_RUBBISH = re.compile(
+    "[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ue000-\uf72f\uf73a-\uf760\uf77b-\uf8ff\ufffd\uffff]"
+)
+_SMALL_CAPITALS = re.compile("[\uf730-\uf739\uf761-\uf77a]")
+"""Old-style digits and small capitals, which the Adobe Glyph List puts into the private use area."""
+_TRAILING = re.compile("[ \t]+(?=\n|$)")
+
+
+def clean(text: str) -> str:
+    """Text that can be stored, sent and searched: no controls, surrogates or invisible fillers, lines ended by LF.
+
+    pdfium marks a hyphen at a line's end with U+FFFE and drops the line break: the halves of the word are joined. The
+    hyphen stays where the second half begins with anything but a small letter, as in "COVID-19".
+    """
+    text = _HYPHEN.sub(lambda match: "" if match[1].islower() else "-", text)
+    text = _SMALL_CAPITALS.sub(lambda match: chr(ord(match[0]) - 0xF700), text)
+    text = _LINE_ENDS.sub("\n", text)
+    text = _NEVER.sub("", text)
+    return _TRAILING.sub("", text).strip("\n")
+
+
+def letters(text: str) -> int:
+    """How many letters and digits a text has."""
+    return sum(map(str.isalnum, text))
+
+
+def is_garbled(text: str) -> bool:
+    """True where over a fifth of the visible characters mean nothing: controls, private use, replacement characters.
+
+    That is what a font without a usable character map leaves behind. To be asked before `clean`.
+    """
+    visible = len(text) - sum(map(str.isspace, text))
+    return visible > 0 and 5 * len(_RUBBISH.findall(text)) > visible

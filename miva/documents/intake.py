@@ -1,0 +1,139 @@
+"""Bytes that have just arrived: bounded, spooled into a temporary file, and told apart by what they really are."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import weakref
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from miva.protocol import errors
+
+from .temporary import TemporaryFolder
+
+PDF = "application/pdf"
+TEXT = "text/plain"
+_PDF_TYPES = {PDF, "application/x-pdf"}
+_TEXT_TYPES = {TEXT, "text/markdown", "text/x-markdown"}
+_UNKNOWN_TYPES = {"", "application/octet-stream", "binary/octet-stream"}
+_TEXT_SUFFIXES = {".txt", ".md", ".markdown", ".text"}
+_HEADER_WITHIN = 1024
+"""Bytes within which a PDF's header must begin (PDF 1.7, appendix H.3, implementation note 13)."""
+_HEAD = 2**16
+
+
+@dataclass(frozen=True)
+class Received:
+    """A file that has arrived and was checked, spooled below the data folder until it is discarded.
+
+    `size` is in bytes, `sha256` in hex, `media_type` is what the bytes are: application/pdf or text/plain.
+    """
+
+    path: Path
+    sha256: str
+    size: int
+    media_type: str
+    name: str
+
+    def __post_init__(self) -> None:
+        # For a request that was cancelled before anybody could take the file over.
+        weakref.finalize(self, _remove, str(self.path))
+
+    def discard(self) -> None:
+        """Removes the temporary file; safe twice."""
+        _remove(str(self.path))
+
+
+def _remove(path: str) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(path)
+
+
+class OpenFile:
+    """A descriptor that lives as long as somebody may still need it, though the file may be discarded before."""
+
+    def __init__(self, path: Path) -> None:
+        self.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self.close = weakref.finalize(self, os.close, self.fd)
+
+
+class Spool:
+    """A temporary file being filled; leaves nothing behind unless it is kept."""
+
+    def __init__(self, folder: TemporaryFolder) -> None:
+        self.fd, self.path = folder.new_file()
+
+    def __enter__(self) -> Spool:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        os.close(self.fd)
+        if kind is not None:
+            _remove(str(self.path))
+
+    def fill(self, chunks: Iterable[bytes], max_bytes: int) -> tuple[int, str]:
+        """Writes the chunks: how many bytes they were, and their SHA-256 in hex. Raises FileTooLarge."""
+        digest = sha256()
+        size = 0
+        for chunk in chunks:
+            size += len(chunk)
+            if size > max_bytes:
+                raise too_large(max_bytes)
+            digest.update(chunk)
+            view = memoryview(chunk)
+            while view:
+                view = view[os.write(self.fd, view) :]
+        return size, digest.hexdigest()
+
+    def make_room(self, size: int) -> None:
+        """Gives the file its blocks ahead of being written through a mapping. Raises OSError where there are none."""
+        os.ftruncate(self.fd, size)
+        if hasattr(os, "posix_fallocate"):  # not on macOS, where files have no holes by default
+            os.posix_fallocate(self.fd, 0, size)
+
+    def keep(self, *, size: int, digest: str, name: str, declared: str) -> Received:
+        """The finished file, its type sniffed. Raises NotAPdf, NoText, UnsupportedType."""
+        media_type = sniff(os.pread(self.fd, _HEAD, 0), name=name, declared=declared)
+        return Received(self.path, digest, size, media_type, name)
+
+
+def sniff(head: bytes, *, name: str, declared: str) -> str:
+    """The media type of a file that begins with `head`, whatever it was declared to be.
+
+    Raises NotAPdf, NoText (an empty text file), UnsupportedType.
+    """
+    kind = declared.partition(";")[0].strip().lower()
+    suffix = Path(name.strip().lower()).suffix
+    is_text = kind in _TEXT_TYPES or (kind in _UNKNOWN_TYPES and suffix in _TEXT_SUFFIXES)
+    at = head.find(b"%PDF-", 0, _HEADER_WITHIN)
+    # A note about PDFs may well mention the header; a PDF that was declared as text has objects behind it.
+    if at == 0 or (at > 0 and not (is_text and not re.search(rb"\bobj\b", head))):
+        return PDF
+    if is_text:
+        if not head:
+            raise errors.NoText("This file is empty.")
+        if _is_binary(head):
+            raise errors.UnsupportedType("This file is not text. Only PDF and plain text files can be read.")
+        return TEXT
+    if kind in _PDF_TYPES or (kind in _UNKNOWN_TYPES and suffix == ".pdf"):
+        raise errors.NotAPdf(None if head else "This file is empty.")
+    raise errors.UnsupportedType
+
+
+def _is_binary(head: bytes) -> bool:
+    """Rubbish that is no text in any encoding; the extraction process looks more closely."""
+    if head.startswith((b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")):
+        return False
+    controls = len(re.findall(rb"[\x01-\x06\x0e-\x1a\x1c-\x1f]", head))
+    # UTF-16 without a mark has zero bytes, but hardly two of them in a row.
+    return 50 * controls > len(head) or 50 * head.count(b"\0\0") > len(head)
+
+
+def too_large(max_bytes: int) -> errors.FileTooLarge:
+    """The error for a file over the limit, with the limit in words."""
+    size = f"{max_bytes / 2**20:.0f} MB" if max_bytes >= 2**20 else f"{max_bytes:,} bytes"
+    return errors.FileTooLarge(f"This file is too large: at most {size} are taken.")

@@ -1,0 +1,188 @@
+"""Reading a PDF's pages with pdfium, inside an extraction process.
+
+pdfium is not thread-safe and aborts when memory ends (design section 4), so this module must never be imported by the
+server itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import mmap
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pypdfium2
+import pypdfium2.raw as pdfium_c
+
+from .clean import clean, is_garbled, letters
+from .limits import Limits
+from .refusal import Refusal, too_much_text
+
+FEW_LETTERS = 20
+"""A page with fewer letters or digits may be a scan (design section 4)."""
+_MAX_OBJECTS = 2000
+"""Objects of a page that are looked at to find a scan's picture, and fields that are looked at for their values."""
+_FIELDS_WITH_TEXT = (
+    pdfium_c.FPDF_FORMFIELD_TEXTFIELD,
+    pdfium_c.FPDF_FORMFIELD_COMBOBOX,
+    pdfium_c.FPDF_FORMFIELD_LISTBOX,
+)
+
+Send = Callable[..., None]
+
+
+def read(fd: int, job: dict[str, Any], limits: Limits, send: Send) -> None:
+    """Sends the page count and then every page (those of `job["pages"]` where it is a list) as it is read.
+
+    A page event says whether the page is `doubtful` (empty or garbled although there seems to be text, so that another
+    extractor may do better) and whether it is a `scan`. Raises Refusal.
+    """
+    document, locked = open_document(fd, job.get("password"))
+    has_form = job.get("forms", True) and document.get_formtype() != pdfium_c.FORMTYPE_NONE
+    if has_form:
+        # Said first, because some forms hang or crash pdfium: the server then has the file read again without.
+        send({"event": "form"})
+        # A document whose form is beyond repair still has its pages.
+        with contextlib.suppress(pypdfium2.PdfiumError):
+            document.init_forms()
+    count = len(document)
+    if count > limits.max_pages:
+        raise Refusal("too_many_pages", f"This PDF has {count:,} pages; at most {limits.max_pages:,} are read.")
+    if count < 1:
+        raise Refusal("broken_pdf", "This PDF has no pages.")
+    send({"event": "count", "pages": count, "locked": locked})
+    budget = limits.max_characters
+    wanted: Iterable[int] = range(count) if job.get("pages") is None else job["pages"]
+    for index in wanted:
+        text, facts = _read_page(document, index)
+        budget -= len(text)
+        if budget < 0:
+            raise Refusal("file_too_large", too_much_text(limits.max_characters))
+        send({"event": "page", "index": index, **facts}, text)
+    document.close()
+
+
+def open_document(fd: int, password: str | None) -> tuple[Any, bool]:
+    """The opened document and whether its text needs the password. Raises Refusal.
+
+    The bytes are mapped, not copied. Without a password first: a file that opens so is not locked, whatever was given.
+    """
+    size = os.fstat(fd).st_size
+    if not size:
+        raise Refusal("not_a_pdf", "This file is empty.")
+    mapped = mmap.mmap(fd, size, access=mmap.ACCESS_COPY)
+    data = (ctypes.c_ubyte * size).from_buffer(mapped)
+    for attempt in (None, password) if password else (None,):
+        try:
+            document = pypdfium2.PdfDocument(data, password=attempt)
+        except pypdfium2.PdfiumError as why:
+            problem = why.err_code
+        else:
+            return document, attempt is not None
+    if problem == pdfium_c.FPDF_ERR_PASSWORD:
+        wrong = "The password for this PDF is wrong. Send the file's own password with it."
+        raise Refusal("encrypted_pdf", wrong if password else None)
+    if problem == pdfium_c.FPDF_ERR_SECURITY:
+        raise Refusal("encrypted_pdf", "This PDF is locked in a way that cannot be opened with a password here.")
+    raise Refusal("broken_pdf")
+
+
+def _read_page(document: Any, index: int) -> tuple[str, dict[str, bool]]:
+    try:
+        page = document[index]
+    except pypdfium2.PdfiumError:
+        return "", {"doubtful": True, "failed": True}
+    try:
+        raw = _text(page)
+        if document.formenv and pdfium_c.FPDFPage_GetAnnotCount(page) > 0:
+            raw, page = _with_form_fields(document, index, page, raw)
+        text = clean(raw)
+        if is_garbled(raw):
+            return text, {"doubtful": True, "garbled": True}
+        if letters(text) >= FEW_LETTERS:
+            return text, {}
+        scan, drawn = _looks(page)
+        return text, {"scan": scan, "doubtful": not scan and not text and drawn}
+    finally:
+        page.close()
+
+
+def _text(page: Any) -> str:
+    try:
+        text_page = page.get_textpage()
+    except pypdfium2.PdfiumError:
+        return ""
+    try:
+        text: str = text_page.get_text_range()
+        return text
+    finally:
+        text_page.close()
+
+
+def _with_form_fields(document: Any, index: int, page: Any, before: str) -> tuple[str, Any]:
+    """The text with what was filled into the page's fields, and the page as it is to be used from here on.
+
+    A flattened page has each field's value where it stands, but some pages lose their fonts' character maps by it: then
+    the values are listed below the text from before. Flattening invalidates the page, which is loaded anew.
+    """
+    values = _field_values(document, page)
+    listed = "\n".join([before, *values])
+    try:
+        page.flatten()
+        page.close()
+        page = document[index]
+    except pypdfium2.PdfiumError:
+        return listed, page
+    flat = _text(page)
+    # By characters, not words: a value in a field of boxes comes out as "1 2 3".
+    wanted = Counter("".join(listed.split()))
+    lost = wanted - Counter(flat)
+    return (flat if 10 * lost.total() <= wanted.total() else listed), page
+
+
+def _field_values(document: Any, page: Any) -> list[str]:
+    """What stands in the page's text fields and choices, in their order."""
+    values = []
+    for number in range(min(pdfium_c.FPDFPage_GetAnnotCount(page), _MAX_OBJECTS)):
+        annotation = pdfium_c.FPDFPage_GetAnnot(page, number)
+        if not annotation:
+            continue
+        kind = pdfium_c.FPDFAnnot_GetFormFieldType(document.formenv, annotation)
+        if kind in _FIELDS_WITH_TEXT:
+            size = pdfium_c.FPDFAnnot_GetFormFieldValue(document.formenv, annotation, None, 0)
+            buffer = ctypes.create_string_buffer(size)
+            as_text = ctypes.cast(buffer, ctypes.POINTER(pdfium_c.FPDF_WCHAR))
+            pdfium_c.FPDFAnnot_GetFormFieldValue(document.formenv, annotation, as_text, size)
+            values.append(buffer.raw.decode("utf-16-le", errors="replace").rstrip("\0"))
+        pdfium_c.FPDFPage_CloseAnnot(annotation)
+    return [value for value in values if value.strip()]
+
+
+def _looks(page: Any) -> tuple[bool, bool]:
+    """Whether a page with hardly any text is a scan, and whether text may have been drawn that was not found.
+
+    Pictures cover over half of a scan. A page of nothing but lines has no text to be found; one on which nothing at
+    all could be understood may have.
+    """
+    left, bottom, right, top = page.get_bbox()
+    pictures, text_drawn, seen = 0.0, False, 0
+    outer = (0.0, 0.0, 0.0, 0.0)
+    try:
+        for item in page.get_objects(max_depth=3):
+            seen += 1
+            if seen > _MAX_OBJECTS:
+                break
+            if item.level == 0:
+                outer = item.get_bounds()
+            if item.type == pdfium_c.FPDF_PAGEOBJ_IMAGE:
+                # What lies inside a form has that form's coordinates, so the form's own place on the page counts.
+                width = min(outer[2], right) - max(outer[0], left)
+                height = min(outer[3], top) - max(outer[1], bottom)
+                pictures += width * height if width > 0 < height else 0.0
+            text_drawn = text_drawn or item.type == pdfium_c.FPDF_PAGEOBJ_TEXT
+    except pypdfium2.PdfiumError:
+        return False, True
+    return 2 * pictures > (right - left) * (top - bottom), text_drawn or not seen

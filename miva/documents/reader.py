@@ -1,0 +1,209 @@
+"""The door to reading documents: receive bytes, read their text once, know it again.
+
+Whatever is wrong with a client's file is raised as a MivaError that a person can be shown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import TypeVar
+
+from django.conf import settings
+
+from . import base64_intake, extraction, store
+from .extraction import Progress
+from .intake import PDF, OpenFile, Received, Spool
+from .limits import Limits
+from .pool import Pool
+from .shared import SharedReadings
+from .slot import Slot
+from .store import Reading, forget, keep_original, original
+from .temporary import TemporaryFolder
+
+__all__ = [
+    "Progress", "Reading", "Received", "forget", "keep_original", "known", "original", "read", "read_blocking",
+    "receive_base64", "receive_chunks", "start", "stop",
+]  # fmt: skip
+
+T = TypeVar("T")
+
+
+class _Running:
+    """The pool and the temporary folder of this process."""
+
+    def __init__(self) -> None:
+        self.limits = current_limits()
+        self.folder = TemporaryFolder(Path(settings.MIVA_DATA_DIR) / "tmp")
+        self.pool = Pool(self.limits)
+        self.shared = SharedReadings()
+
+
+_running: _Running | None = None
+_lock = threading.Lock()
+
+
+def start() -> None:
+    """Starts the extraction processes ahead of the first file. Done at the first file otherwise."""
+    _get_running()
+
+
+def stop() -> None:
+    """Ends the extraction processes; who still waits for a file gets Busy. A later call starts new ones."""
+    global _running
+    with _lock:
+        running, _running = _running, None
+    if running is not None:
+        running.pool.stop()
+        running.folder.close()
+
+
+async def receive_base64(content: str, *, name: str, declared: str) -> Received:
+    """The file whose base64 stood in a frame; `declared` is the media type that the client named.
+
+    Raises BadBase64, FileTooLarge, NotAPdf, NoText, UnsupportedType, Busy.
+    """
+    base64_intake.check_length(content, settings.MIVA_MAX_FILE_BYTES)
+    if len(content) <= base64_intake.IN_THREAD:
+        return await asyncio.to_thread(receive_chunks, base64_intake.decode(content), name=name, declared=declared)
+    return await asyncio.wrap_future(await _begun(lambda: _decode_in_pool(content, name, declared)))
+
+
+def receive_chunks(chunks: Iterable[bytes], *, name: str, declared: str) -> Received:
+    """The file that comes in chunks of bytes; blocks. Raises FileTooLarge, NotAPdf, NoText, UnsupportedType."""
+    with Spool(_get_running().folder) as spool:
+        size, digest = spool.fill(chunks, settings.MIVA_MAX_FILE_BYTES)
+        return spool.keep(size=size, digest=digest, name=name, declared=declared)
+
+
+async def read(
+    received: Received,
+    *,
+    password: str | None = None,
+    on_progress: Progress | None = None,
+    owner: str | None = None,
+) -> Reading:
+    """The text of a file, read now or known from before; cancelling frees the process that reads it.
+
+    `on_progress` gets pages done and pages in all, from another thread. Readings of the same `owner` never take all the
+    processes. Raises MivaError.
+    """
+    return await asyncio.wrap_future(await _begun(lambda: _begin(received, password, on_progress, owner)))
+
+
+def read_blocking(
+    received: Received,
+    *,
+    password: str | None = None,
+    on_progress: Progress | None = None,
+    owner: str | None = None,
+) -> Reading:
+    """`read` for code that may block. Raises MivaError."""
+    return _begin(received, password, on_progress, owner).result()
+
+
+def known(sha256: str) -> Reading | None:
+    """The text of a file that was read before and is not locked with a password; blocks for as long as a disk does."""
+    return store.load(store.text_name(sha256, current_limits()))
+
+
+def _decode_in_pool(content: str, name: str, declared: str) -> Future[Received]:
+    running = _get_running()
+    return base64_intake.decode_in_pool(running.pool, running.folder, content, name=name, declared=declared)
+
+
+def current_limits() -> Limits:
+    """The bounds that the settings ask for."""
+    return Limits(
+        max_file_bytes=settings.MIVA_MAX_FILE_BYTES,
+        max_pages=settings.MIVA_MAX_PAGES,
+        engines=tuple(settings.MIVA_PDF_ENGINES),
+        timeout_s=settings.MIVA_PDF_TIMEOUT_S,
+        memory_mb=settings.MIVA_PDF_MEMORY_MB,
+        workers=settings.MIVA_PDF_WORKERS,
+        max_wait_s=max(120.0, 2 * settings.MIVA_PDF_TIMEOUT_S),
+        tesseract=None if settings.MIVA_OCR == "off" else shutil.which("tesseract"),
+    )
+
+
+def _get_running() -> _Running:
+    global _running
+    with _lock:
+        if _running is None:
+            _running = _Running()
+        return _running
+
+
+async def _begun(begin: Callable[[], Future[T]]) -> Future[T]:
+    """Calls what may touch the disk in a thread; if the caller is cancelled meanwhile, so is what was begun."""
+    beginning = asyncio.ensure_future(asyncio.to_thread(begin))
+    try:
+        return await asyncio.shield(beginning)
+    except asyncio.CancelledError:
+        beginning.add_done_callback(lambda done: None if done.exception() else done.result().cancel())
+        raise
+
+
+def _begin(
+    received: Received, password: str | None, on_progress: Progress | None, owner: str | None
+) -> Future[Reading]:
+    running = _get_running()
+    limits = running.limits
+    # A lone surrogate is in nobody's password, and cannot be passed on.
+    password = password.encode(errors="replace").decode() if password else None
+    public = store.text_name(received.sha256, limits)
+    private = store.text_name(received.sha256, limits, password) if password else public
+    reading = store.load(public) or (store.load(private) if password else None)
+    if reading is not None:
+        ready: Future[Reading] = Future()
+        ready.set_result(reading)
+        return ready
+    file = OpenFile(received.path)
+
+    def begin(tell: Progress) -> Future[Reading]:
+        def task(slot: Slot) -> Reading:
+            try:
+                return _read(slot, file.fd, received, password, (public, private), running, tell)
+            finally:
+                file.close()
+
+        return running.pool.submit(task, size=received.size, owner=owner, quick=received.media_type != PDF)
+
+    return running.shared.join(private, begin, on_progress)
+
+
+def _read(
+    slot: Slot,
+    fd: int,
+    received: Received,
+    password: str | None,
+    names: tuple[str, str],
+    running: _Running,
+    tell: Progress,
+) -> Reading:
+    if received.media_type == PDF:
+        extracted = extraction.extract_pdf(slot, fd, running.limits, password, tell)
+    else:
+        extracted = extraction.extract_text(slot, fd, running.limits)
+        tell(1, 1)
+    reading = Reading(received.sha256, received.media_type, extracted.pages, extracted.extractor)
+    store.save(names[extracted.locked], reading, running.folder.path)
+    return reading
+
+
+def _after_fork() -> None:
+    """A forked copy of the server starts its own processes and leaves the original's alone."""
+    global _running, _lock
+    running, _running, _lock = _running, None, threading.Lock()
+    if running is not None:
+        running.pool.forget()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+atexit.register(stop)

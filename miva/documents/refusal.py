@@ -1,0 +1,17 @@
+"""How code in an extraction process says that a file cannot be read: a code of the contract, and words for a person."""
+
+from __future__ import annotations
+
+
+class Refusal(Exception):
+    """Becomes the MivaError of that code in the server; without a message, that error's own sentence is used."""
+
+    def __init__(self, code: str, message: str | None = None) -> None:
+        super().__init__(code)
+        self.code = code
+        self.message = message
+
+
+def too_much_text(characters: int) -> str:
+    """The sentence for a file whose text is over the limit."""
+    return f"This file holds too much text: more than {characters:,} characters."

@@ -1,0 +1,211 @@
+"""Texts that were read before and the originals they came from, kept by content hash through Django's default storage.
+
+    texts/ab/<sha256>/<what it depends on>.json             text that anybody who has the file may see
+    texts/ab/<sha256>/<what it depends on>.<hmac>.json      text that was unlocked with a password
+    documents/ab/<sha256>                                   the original
+
+The name of an unlocked text is made with the password, so nobody finds it who does not give that password.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import logging
+import os
+import tempfile
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from django.core.files.base import File
+from django.core.files.storage import default_storage
+
+from .intake import Received
+from .limits import Limits
+
+log = logging.getLogger(__name__)
+
+READER_VERSION = 1
+"""Raise it when the same file would now be read differently."""
+_CACHED_CHARACTERS = 16_000_000
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What was read: the pages' text in order; for text/plain one element, the whole text."""
+
+    sha256: str
+    media_type: str
+    pages: tuple[str, ...]
+    extractor: str
+
+    @property
+    def characters(self) -> int:
+        """Characters of all pages together."""
+        return sum(map(len, self.pages))
+
+
+class _Cache:
+    """The most recently used texts, bounded by their characters."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._readings: OrderedDict[str, Reading] = OrderedDict()
+        self._characters = 0
+
+    def get(self, name: str) -> Reading | None:
+        with self._lock:
+            reading = self._readings.get(name)
+            if reading is not None:
+                self._readings.move_to_end(name)
+            return reading
+
+    def put(self, name: str, reading: Reading) -> None:
+        with self._lock:
+            if name in self._readings:
+                return
+            self._readings[name] = reading
+            self._characters += reading.characters
+            while self._characters > _CACHED_CHARACTERS:
+                _, oldest = self._readings.popitem(last=False)
+                self._characters -= oldest.characters
+
+    def drop(self, folder: str) -> None:
+        with self._lock:
+            for name in [name for name in self._readings if name.startswith(folder)]:
+                self._characters -= self._readings.pop(name).characters
+
+
+_cache = _Cache()
+
+
+def text_name(sha256: str, limits: Limits, password: str | None = None) -> str:
+    """The storage name of a text; it changes with the reader's version and every setting that changes what is read."""
+    depends = [READER_VERSION, limits.engines, limits.tesseract is not None]
+    name = hashlib.sha256(json.dumps(depends).encode()).hexdigest()[:12]
+    if password is not None:
+        key = password.encode(errors="surrogatepass")
+        name += "." + hmac.new(key, f"{sha256} {name}".encode(), hashlib.sha256).hexdigest()
+    return f"{_text_folder(sha256)}/{name}.json"
+
+
+def load(name: str) -> Reading | None:
+    """The text kept under a storage name, or None. A file that cannot be understood counts as none."""
+    cached = _cache.get(name)
+    if cached is not None:
+        return cached
+    try:
+        with default_storage.open(name) as file:
+            kept: dict[str, Any] = json.loads(file.read())
+        reading = Reading(kept["sha256"], kept["media_type"], tuple(kept["pages"]), kept["extractor"])
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError):
+        log.warning("the kept text %s cannot be read and will be made again", name)
+        default_storage.delete(name)
+        return None
+    _cache.put(name, reading)
+    return reading
+
+
+def save(name: str, reading: Reading, folder: Path) -> None:
+    """Keeps a text, written in `folder` first. What goes wrong is logged and costs only a second reading."""
+    content = json.dumps(
+        {
+            "sha256": reading.sha256,
+            "media_type": reading.media_type,
+            "extractor": reading.extractor,
+            "pages": reading.pages,
+        },
+        ensure_ascii=False,
+    ).encode()
+    try:
+        _put(name, [content], folder)
+    except OSError:
+        log.exception("a text could not be kept")
+        return
+    _cache.put(name, reading)
+
+
+def keep_original(received: Received) -> str:
+    """Keeps the bytes of a file, once however often it comes, and returns their storage name. Raises OSError."""
+    name = _original_name(received.sha256)
+    if not default_storage.exists(name):
+        with received.path.open("rb") as file:
+            _put(name, iter(lambda: file.read(2**20), b""), received.path.parent)
+    return name
+
+
+def original(sha256: str) -> IO[Any]:
+    """The kept bytes of a file, opened for reading. Raises FileNotFoundError."""
+    return default_storage.open(_original_name(sha256))
+
+
+def forget(sha256: str) -> None:
+    """Deletes all that is kept of a file: its texts, unlocked ones too, and the original."""
+    folder = _text_folder(sha256)
+    _cache.drop(folder)
+    try:
+        _, names = default_storage.listdir(folder)
+    except FileNotFoundError:
+        names = []
+    for name in names:
+        default_storage.delete(f"{folder}/{name}")
+    default_storage.delete(folder)
+    default_storage.delete(_original_name(sha256))
+
+
+if TYPE_CHECKING:
+    _BytesFile = File[bytes]
+else:
+    _BytesFile = File  # generic only in the stubs
+
+
+class _Written(_BytesFile):
+    """A finished temporary file that Django's file storage moves into place; other storages read it."""
+
+    def __init__(self, file: IO[bytes], name: str) -> None:
+        super().__init__(file, name)
+        self._path = file.name
+
+    def temporary_file_path(self) -> str:
+        """Where the file lies (django.core.files.storage.FileSystemStorage moves what has this method)."""
+        return self._path
+
+
+def _put(name: str, chunks: Iterable[bytes], folder: Path) -> None:
+    """Stores a file so that a crash leaves either the whole of it or nothing."""
+    with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
+        try:
+            for chunk in chunks:
+                file.write(chunk)
+            file.flush()
+            os.fsync(file.fileno())
+            file.seek(0)
+            if default_storage.exists(name):
+                return
+            saved = default_storage.save(name, _Written(file.file, name))
+            if saved != name:
+                default_storage.delete(saved)  # somebody was faster with the same content
+        finally:
+            Path(file.name).unlink(missing_ok=True)
+
+
+def _text_folder(sha256: str) -> str:
+    return f"texts/{_checked(sha256)[:2]}/{sha256}"
+
+
+def _original_name(sha256: str) -> str:
+    return f"documents/{_checked(sha256)[:2]}/{sha256}"
+
+
+def _checked(sha256: str) -> str:
+    """A hash becomes part of a path, so it must be nothing but a hash."""
+    if len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
+        raise ValueError("not a SHA-256 in lower-case hex")
+    return sha256

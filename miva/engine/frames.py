@@ -1,0 +1,218 @@
+"""What may be said to the engine: frames of JSON text taken apart and checked, or refused with a sentence."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+SUBPROTOCOL = "miva.engine.v1"
+MAX_ID = 256
+MAX_NAME = 1024
+MAX_PAGES = 100_000
+MAX_DOCUMENTS = 1000
+
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+class FrameError(Exception):
+    """A frame that cannot be understood; the text is a sentence for the sender."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question; `unique_id` is any JSON value and goes back as it came; `key` tells conversations apart."""
+
+    message: str
+    unique_id: Any
+    key: str
+    stream: bool
+    documents: tuple[str, ...]
+    names: dict[str, str]
+    history: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Cancel:
+    """Stop the questions of the conversation `key`."""
+
+    key: str
+
+
+@dataclass(frozen=True)
+class DocumentBegin:
+    """A document of `pages` pages follows; `owner` says whose name for it this is."""
+
+    id: str
+    name: str
+    pages: int
+    owner: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """The text of page `page`, counted from 1."""
+
+    id: str
+    page: int
+    text: str
+
+
+@dataclass(frozen=True)
+class DocumentEnd:
+    """Every page has been sent."""
+
+    id: str
+
+
+@dataclass(frozen=True)
+class Forget:
+    """Delete the document."""
+
+    id: str
+
+
+Frame = Question | Cancel | DocumentBegin | Page | DocumentEnd | Forget
+
+
+def parse(raw: str | bytes, *, keeps_documents: bool) -> Frame:
+    """The frame in `raw`; document frames only where `keeps_documents` (the subprotocol). Raises `FrameError`."""
+    if isinstance(raw, bytes):
+        raise FrameError("A frame must be JSON text; this one is binary.")
+    frame = _load(raw)
+    kind = frame.get("type", "chat")
+    if kind == "chat":
+        return _question(frame, keeps_documents)
+    if kind == "cancel":
+        return Cancel(_key(frame))
+    if keeps_documents and isinstance(kind, str) and kind in _DOCUMENT_FRAMES:
+        return _DOCUMENT_FRAMES[kind](frame)
+    raise FrameError("This type of frame is not known here; a question has the type 'chat'.")
+
+
+def _load(raw: str) -> dict[str, Any]:
+    try:
+        frame = json.loads(raw, parse_constant=_no_constant, parse_float=_finite)
+    except RecursionError:
+        raise FrameError("The frame is nested too deeply.") from None
+    except ValueError:
+        raise FrameError("The frame is not JSON, or holds a number too large to read.") from None
+    if not isinstance(frame, dict):
+        raise FrameError("A frame must be a JSON object.")
+    if _SURROGATE.search(raw):
+        _mend_page(frame)
+        try:
+            json.dumps(frame, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise FrameError("The frame holds half a character (a lone surrogate).") from None
+        except RecursionError:
+            raise FrameError("The frame is nested too deeply.") from None
+    return frame
+
+
+def _mend_page(frame: dict[str, Any]) -> None:
+    # Text out of a PDF can hold halves of characters; one of them must not cost the document.
+    if frame.get("type") == "page" and isinstance(frame.get("text"), str):
+        frame["text"] = frame["text"].encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _no_constant(_name: str) -> float:
+    raise ValueError("not a JSON number")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError("too large")
+    return number
+
+
+def _question(frame: dict[str, Any], keeps_documents: bool) -> Question:
+    message = frame.get("message")
+    if not isinstance(message, str):
+        raise FrameError("A question needs 'message', a string.")
+    stream = frame.get("stream") or False
+    if not isinstance(stream, bool):
+        raise FrameError("'stream' must be true or false.")
+    if not isinstance(frame.get("options") or {}, dict):
+        raise FrameError("'options' must be an object.")
+    documents: tuple[str, ...] = ()
+    names: dict[str, str] = {}
+    if keeps_documents:
+        documents = _documents(frame.get("documents") or [])
+        given = frame.get("names") or {}
+        if not isinstance(given, dict) or not all(isinstance(name, str) for name in given.values()):
+            raise FrameError("'names' must be an object of strings.")
+        names = given
+    return Question(
+        message, frame.get("unique_id"), _key(frame), stream, documents, names, _history(frame.get("history") or [])
+    )
+
+
+def _documents(given: Any) -> tuple[str, ...]:
+    if not isinstance(given, list) or len(given) > MAX_DOCUMENTS:
+        raise FrameError(f"'documents' must be a list of at most {MAX_DOCUMENTS} ids.")
+    return tuple(dict.fromkeys(_id({"id": document}) for document in given))
+
+
+def _history(given: Any) -> tuple[tuple[str, str], ...]:
+    if not isinstance(given, list):
+        raise FrameError("'history' must be a list.")
+    turns = []
+    for turn in given:
+        if (
+            not isinstance(turn, dict)
+            or not isinstance(turn.get("role"), str)
+            or not isinstance(turn.get("content"), str)
+        ):
+            raise FrameError("Each entry of 'history' needs 'role' and 'content', both strings.")
+        turns.append((turn["role"], turn["content"]))
+    return tuple(turns)
+
+
+def _key(frame: dict[str, Any]) -> str:
+    try:
+        return json.dumps(frame.get("unique_id"), sort_keys=True)
+    except RecursionError:
+        raise FrameError("The frame is nested too deeply.") from None
+
+
+def _id(frame: dict[str, Any]) -> str:
+    found = frame.get("id")
+    if not isinstance(found, str) or not 1 <= len(found) <= MAX_ID:
+        raise FrameError(f"A document's id must be a string of 1 to {MAX_ID} characters.")
+    return found
+
+
+def _integer(frame: dict[str, Any], field: str, lowest: int) -> int:
+    number = frame.get(field)
+    if not isinstance(number, int) or isinstance(number, bool) or not lowest <= number <= MAX_PAGES:
+        raise FrameError(f"'{field}' must be a whole number from {lowest} to {MAX_PAGES}.")
+    return number
+
+
+def _begin(frame: dict[str, Any]) -> DocumentBegin:
+    name, owner = frame.get("name"), frame.get("owner")
+    if not isinstance(name, str) or len(name) > MAX_NAME:
+        raise FrameError(f"A document's name must be a string of at most {MAX_NAME} characters.")
+    if owner is not None and not isinstance(owner, str | int):
+        raise FrameError("'owner' must be a string.")
+    return DocumentBegin(_id(frame), name, _integer(frame, "pages", 0), "" if owner is None else str(owner))
+
+
+def _page(frame: dict[str, Any]) -> Page:
+    text = frame.get("text")
+    if not isinstance(text, str):
+        raise FrameError("A page needs 'text', a string.")
+    return Page(_id(frame), _integer(frame, "page", 1), text)
+
+
+_DOCUMENT_FRAMES: dict[str, Callable[[dict[str, Any]], Frame]] = {
+    "document": _begin,
+    "page": _page,
+    "document_end": lambda frame: DocumentEnd(_id(frame)),
+    "forget": lambda frame: Forget(_id(frame)),
+}

@@ -1,0 +1,198 @@
+"""One document in a small SQLite database of its own: pages, sentences, chunks and their keyword index.
+
+A database per document, because then forgetting one deletes a file (nothing of it stays in a shared index), word
+statistics come from the asked documents only, so another owner's documents neither shift a ranking nor show through
+it, and what a question costs does not grow with what others have stored. It is built in memory and reaches the disk
+whole: a document that was begun and never ended leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import sqlite3
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from miva.engine import passages
+from miva.engine.text import match_expression, search_text
+
+# Counts up when anything stored changes its meaning; a file of another version counts as not held.
+VERSION = 1
+_TOKENIZER = "porter unicode61 remove_diacritics 2"
+_SCHEMA = f"""
+CREATE TABLE pages (page INTEGER PRIMARY KEY, text TEXT NOT NULL);
+CREATE TABLE sentences (sentence INTEGER PRIMARY KEY, page INTEGER, start INTEGER, stop INTEGER, heading INTEGER);
+CREATE INDEX sentences_page ON sentences (page);
+CREATE TABLE chunks (chunk INTEGER PRIMARY KEY, page INTEGER, first INTEGER, last INTEGER);
+CREATE VIRTUAL TABLE words USING fts5(text, content='', tokenize='{_TOKENIZER}');
+PRAGMA user_version = {VERSION};
+"""
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A sentence or heading as it stands on its page; `start` counts characters from the page's beginning."""
+
+    number: int
+    page: int
+    start: int
+    text: str
+    heading: bool
+
+
+class DocumentIndex:
+    """The index of one document; safe to use from several threads."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._db = connection
+        self._lock = threading.Lock()
+
+    @classmethod
+    def in_memory(cls) -> DocumentIndex:
+        """An empty index, to be filled page by page."""
+        connection = sqlite3.connect(":memory:", check_same_thread=False)
+        connection.executescript(_SCHEMA)
+        return cls(connection)
+
+    @classmethod
+    def open(cls, path: Path) -> DocumentIndex | None:
+        """The index that `save` wrote to `path`; None where there is none that this version can read."""
+        if not path.is_file():
+            return None
+        # A finished file never changes, so SQLite may skip its locks.
+        address = f"file:{quote(str(path.absolute()))}?mode=ro&immutable=1"
+        connection = sqlite3.connect(address, uri=True, check_same_thread=False)
+        try:
+            if connection.execute("PRAGMA user_version").fetchone()[0] == VERSION:
+                return cls(connection)
+        except sqlite3.DatabaseError:  # cut short or overwritten: the relay sends the document again
+            pass
+        connection.close()
+        return None
+
+    def save(self, path: Path) -> None:
+        """Write the whole index to `path` in one step; a reader sees all of it or nothing."""
+        draft = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+        draft.unlink(missing_ok=True)
+        try:
+            with self._lock:
+                self._db.execute("VACUUM INTO ?", (str(draft),))
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Give the database back; the index cannot be used any more."""
+        with self._lock:
+            self._db.close()
+
+    def add_page(self, page: int, text: str) -> None:
+        """Store and index one page; a page number that is there already is left as it is."""
+        text = text.replace("\0", " ")  # SQLite's substr() would end at a NUL
+        found = passages.sentences(text)
+        made = passages.chunks(text, found)
+        with self._lock, self._db:
+            inserted = self._db.execute("INSERT OR IGNORE INTO pages VALUES (?, ?)", (page, text))
+            if not inserted.rowcount:
+                return
+            base = self._count("sentences")
+            next_chunk = self._count("chunks")
+            self._db.executemany(
+                "INSERT INTO sentences VALUES (?, ?, ?, ?, ?)",
+                [(base + i, page, s.start, s.end, s.heading) for i, s in enumerate(found)],
+            )
+            for i, chunk in enumerate(made, next_chunk):
+                self._db.execute(
+                    "INSERT INTO chunks VALUES (?, ?, ?, ?)", (i, page, base + chunk.first, base + chunk.last)
+                )
+                body = text[found[chunk.first].start : found[chunk.last].end]
+                self._db.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (i, search_text(body)))
+
+    def _count(self, table: str) -> int:
+        # The table's name is one of ours; numbers are given out without holes, so the count is the next number.
+        return int(self._db.execute(f"SELECT count(*) FROM {table}").fetchone()[0])  # noqa: S608
+
+    def chunk_count(self) -> int:
+        """How many chunks the document has so far."""
+        with self._lock:
+            return self._count("chunks")
+
+    def page_count(self) -> int:
+        """How many pages the document has so far."""
+        with self._lock:
+            return self._count("pages")
+
+    def term_weights(self, term: str) -> dict[int, float]:
+        """For each chunk that has `term`: its term-frequency part of BM25 (k1 1.2, b 0.75), between 0 and 2.2."""
+        with self._lock:
+            total = self._count("chunks")
+            rows = self._db.execute(
+                "SELECT rowid, bm25(words) FROM words WHERE words MATCH ?", (match_expression(term),)
+            ).fetchall()
+        # FTS5's bm25() is -(idf x the part we want), with this idf, never below 1e-6 (sqlite.org/fts5.html, 5.1.1).
+        idf = math.log((total - len(rows) + 0.5) / (len(rows) + 0.5))
+        return {chunk: -score / (idf if idf > 0 else 1e-6) for chunk, score in rows}
+
+    def chunk_passages(self, chunk: int) -> list[Passage]:
+        """The sentences of one chunk in reading order."""
+        return self._passages(
+            "s.sentence BETWEEN (SELECT first FROM chunks WHERE chunk = :n) AND"
+            " (SELECT last FROM chunks WHERE chunk = :n)",
+            chunk,
+            -1,
+        )
+
+    def page_passages(self, page: int, limit: int) -> list[Passage]:
+        """The first `limit` sentences and headings of one page."""
+        return self._passages("s.page = :n", page, limit)
+
+    def headings(self, limit: int) -> list[Passage]:
+        """The first `limit` headings of the document."""
+        return self._passages("s.heading = :n", 1, limit)
+
+    def _passages(self, where: str, number: int, limit: int) -> list[Passage]:
+        # `where` is one of the three above; whatever comes from outside is a parameter.
+        sql = (
+            "SELECT s.sentence, s.page, s.start, substr(p.text, s.start + 1, s.stop - s.start), s.heading"  # noqa: S608
+            f" FROM sentences s JOIN pages p ON p.page = s.page WHERE {where} ORDER BY s.sentence LIMIT :limit"
+        )
+        with self._lock:
+            rows = self._db.execute(sql, {"n": number, "limit": limit}).fetchall()
+        return [Passage(n, page, start, text, bool(heading)) for n, page, start, text, heading in rows]
+
+    def page_numbers(self) -> list[int]:
+        """The numbers of the pages that have text, in order."""
+        with self._lock:
+            rows = self._db.execute("SELECT DISTINCT page FROM sentences ORDER BY page").fetchall()
+        return [page for (page,) in rows]
+
+
+def check_sqlite() -> str | None:
+    """A sentence that says what is missing where this Python's SQLite cannot keep the index; None where it can."""
+    try:
+        with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+            connection.executescript(_SCHEMA)
+    except sqlite3.OperationalError as error:
+        return (
+            f"This Python's SQLite ({sqlite3.sqlite_version}) has no usable full-text index FTS5 ({error}). "
+            "Use a Python whose SQLite is built with FTS5, as those of python.org, Debian and uv are."
+        )
+    return None
+
+
+def which_match(texts: list[str], terms: list[str]) -> list[set[str]]:
+    """For each text, those of `terms` that the keyword index would find in it."""
+    matched: list[set[str]] = [set() for _ in texts]
+    with contextlib.closing(sqlite3.connect(":memory:")) as db:
+        db.execute(f"CREATE VIRTUAL TABLE words USING fts5(text, content='', tokenize='{_TOKENIZER}')")
+        db.executemany(
+            "INSERT INTO words (rowid, text) VALUES (?, ?)", [(i, search_text(t)) for i, t in enumerate(texts)]
+        )
+        for term in terms:
+            for (row,) in db.execute("SELECT rowid FROM words WHERE words MATCH ?", (match_expression(term),)):
+                matched[row].add(term)
+    return matched

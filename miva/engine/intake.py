@@ -1,0 +1,91 @@
+"""Documents that are being sent: pages indexed in the background as they come, searchable before the last one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
+
+from miva.engine.frames import FrameError
+from miva.engine.index import DocumentIndex
+
+MAX_CHARACTERS = 50_000_000
+_BATCH_CHARACTERS = 100_000
+_BATCH_PAGES = 32
+
+Report = Callable[[int, int], Awaitable[None]]
+
+
+class Intake:
+    """One document on its way in; `pages` is what its sender announced."""
+
+    def __init__(self, pool: Executor, pages: int) -> None:
+        self.index = DocumentIndex.in_memory()
+        self.pages = pages
+        self.done = 0
+        self.ended = False
+        self._pool = pool
+        self._pending: deque[tuple[int, str]] = deque()
+        self._characters = 0
+        self._news = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def add(self, page: int, text: str) -> None:
+        """Queue a page. Raises `FrameError` where the document grows beyond every measure."""
+        self._characters += len(text)
+        if self._characters > MAX_CHARACTERS:
+            raise FrameError(f"A document may have at most {MAX_CHARACTERS:,} characters.")
+        self._pending.append((page, text))
+        self._idle.clear()
+        self._news.set()
+
+    def end(self) -> None:
+        """No page comes after this."""
+        self.ended = True
+        self._news.set()
+
+    @property
+    def idle(self) -> bool:
+        """Whether every page sent so far is indexed."""
+        return self._idle.is_set()
+
+    @property
+    def total(self) -> int:
+        """How many pages it will have, as far as is known."""
+        return max(self.pages, self.done + len(self._pending))
+
+    async def settled(self, seconds: float) -> None:
+        """Wait until every page sent so far is indexed, but no longer than `seconds`."""
+        try:
+            await asyncio.wait_for(self._idle.wait(), seconds)
+        except TimeoutError:
+            return
+
+    async def run(self, report: Report) -> None:
+        """Index pages until the document has ended, telling `report(done, total)` in pages after every batch."""
+        loop = asyncio.get_running_loop()
+        while self._pending or not self.ended:
+            if not self._pending:
+                self._idle.set()
+                self._news.clear()
+                await self._news.wait()
+                continue
+            batch = self._next_batch()
+            await loop.run_in_executor(self._pool, self._index, batch)
+            self.done += len(batch)
+            await report(self.done, self.total)
+        self._idle.set()
+
+    def _next_batch(self) -> list[tuple[int, str]]:
+        batch: list[tuple[int, str]] = []
+        size = 0
+        while self._pending and len(batch) < _BATCH_PAGES and size < _BATCH_CHARACTERS:
+            batch.append(self._pending.popleft())
+            size += len(batch[-1][1])
+        return batch
+
+    def _index(self, batch: list[tuple[int, str]]) -> None:
+        for page, text in batch:
+            self.index.add_page(page, text)

@@ -1,0 +1,170 @@
+"""How a page becomes sentences, headings and chunks, each with its place on the page in characters."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from miva.engine.text import TOKEN_ANY, TOKEN_ASCII, count_tokens
+
+CHUNK_TOKENS = 128
+
+_PAGE_NUMBER = re.compile(
+    r"\W*(?:page\s+)?(?:\d{1,5}|[ivxlc]{1,7})(?:\s*(?:of|/|von|de)\s*\d{1,5})?\W*\Z", re.IGNORECASE
+)
+_BULLET = re.compile(r"\s*(?:[•▪●◦‣∙*–-]\s|\(?\d{1,3}[.)]\s|\(?[a-z][.)]\s)")
+_NUMBERED = re.compile(
+    r"(?:\d{1,2}(?:\.\d{1,2}){0,3}\.?|[IVX]{1,5}\.|[A-Z]\.|chapter\s+\w+|section\s+\w+)\s+\S", re.IGNORECASE
+)
+_STOP = re.compile(r"[.!?…؟۔।]+[\"'”’»)\]]*(?=\s)|[。！？｡]+[\"”’」』）]*")
+_ENDED = re.compile(r"[.!?…؟۔।:;。！？｡][\"'”’»)\]」』）]*\Z")
+_ABBREVIATED = """
+    mr mrs ms dr prof st vs fig figs no nos vol pp p ed eds jr sr inc ltd co corp dept est approx ca cf al gen col lt
+    sgt rev hon sen rep gov capt maj eq sec ch art jan feb mar apr jun jul aug sep sept oct nov dec bzw z.b e.g i.e u.s
+"""
+_ABBREVIATIONS = frozenset(_ABBREVIATED.split())
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A sentence or a heading of one page: `start` and `end` are offsets in characters into the page's text."""
+
+    start: int
+    end: int
+    heading: bool = False
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Neighbouring sentences of one page: `first` and `last` count its sentences from 0, both included."""
+
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class _Line:
+    start: int
+    end: int
+    text: str
+
+
+def sentences(page: str) -> list[Sentence]:
+    """The sentences of a page in reading order, none longer than a chunk; page numbers are left out."""
+    found: list[Sentence] = []
+    for block in _blocks(page):
+        if block.heading:
+            found.append(block)
+            continue
+        for start, end in _split(page, block.start, block.end):
+            found.extend(Sentence(*span) for span in _bounded(page, start, end))
+    return found
+
+
+def chunks(page: str, found: list[Sentence]) -> list[Chunk]:
+    """Whole sentences up to `CHUNK_TOKENS` tokens each, the last one of a chunk again at the head of the next."""
+    sizes = [count_tokens(page[s.start : s.end]) for s in found]
+    made: list[Chunk] = []
+    first = total = 0
+    for i, size in enumerate(sizes):
+        if i > first and total + size > CHUNK_TOKENS:
+            made.append(Chunk(first, i - 1))
+            overlaps = sizes[i - 1] + size <= CHUNK_TOKENS and i - 1 > first
+            first, total = (i - 1, sizes[i - 1]) if overlaps else (i, 0)
+        total += size
+    if found:
+        made.append(Chunk(first, len(found) - 1))
+    return made
+
+
+def _blocks(page: str) -> Iterator[Sentence]:
+    """Stretches of running text and headings; a wrapped line goes on in its block."""
+    lines = _lines(page)
+    lengths = sorted(len(line.text) for line in lines if line.text)
+    width = lengths[len(lengths) // 2] if lengths else 0
+    start = end = -1
+    above = ""
+    for i, line in enumerate(lines):
+        below = lines[i + 1].text if i + 1 < len(lines) else ""
+        heading = _is_heading(above, line.text, below, width)
+        if not line.text or heading or _BULLET.match(line.text):
+            if start >= 0:
+                yield Sentence(start, end)
+            start = -1
+        if heading:
+            yield Sentence(line.start, line.end, heading=True)
+        elif line.text:
+            start = line.start if start < 0 else start
+            end = line.end
+        above = "" if heading else line.text
+    if start >= 0:
+        yield Sentence(start, end)
+
+
+def _lines(page: str) -> list[_Line]:
+    lines: list[_Line] = []
+    at = 0
+    for raw in page.splitlines(keepends=True):
+        text = raw.strip()
+        start = at + len(raw) - len(raw.lstrip())
+        lines.append(_Line(start, start + len(text), text))
+        at += len(raw)
+    full = [i for i, line in enumerate(lines) if line.text]
+    # A number alone at the edge of a page counts pages; alone on the page it is what the page says.
+    edges = {full[0], full[-1]} if len(full) > 1 else set()
+    return [
+        _Line(x.start, x.start, "") if i in edges and _PAGE_NUMBER.match(x.text) else x for i, x in enumerate(lines)
+    ]
+
+
+def _is_heading(above: str, line: str, below: str, width: int) -> bool:
+    if not 2 <= len(line) <= 90 or len(line.split()) > 12 or _ENDED.search(line) or line.endswith((",", "-")):
+        return False
+    if not any(c.isalpha() for c in line[:20]) or line[0].islower() or not (line[0].isalnum() or line[0] in '§#"“'):
+        return False
+    if (above and not _ENDED.search(above)) or not below or below[0].islower():
+        return False
+    return len(line) < 0.7 * width or line.isupper() or _NUMBERED.match(line) is not None
+
+
+def _split(page: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    at = start
+    for stop in _STOP.finditer(page, start, end):
+        if stop.end() < end and _goes_on(page, at, stop, end):
+            continue
+        yield at, stop.end()
+        at = stop.end()
+        while at < end and page[at].isspace():
+            at += 1
+    if at < end:
+        yield at, end
+
+
+def _goes_on(page: str, at: int, stop: re.Match[str], end: int) -> bool:
+    """Whether the full stop belongs to an abbreviation or an initial, or the sentence goes on in small letters."""
+    if stop[0][0] not in ".…":
+        return False
+    after = page[stop.end() : min(end, stop.end() + 8)].lstrip()
+    if after[:1].islower():
+        return True
+    word = page[max(at, stop.start() - 16) : stop.start()].rsplit(maxsplit=1)[-1:]
+    if not word:
+        return False
+    bare = word[0].lstrip("(\"'“‘[")
+    return (len(bare) == 1 and bare.isupper()) or bare.lower() in _ABBREVIATIONS
+
+
+def _bounded(page: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """The sentence itself, or, where it is longer than a chunk, pieces of it that are not."""
+    if end - start <= CHUNK_TOKENS:
+        yield start, end
+        return
+    text = page[start:end]
+    at = count = 0
+    for token in (TOKEN_ASCII if text.isascii() else TOKEN_ANY).finditer(text):
+        if count == CHUNK_TOKENS:
+            yield start + at, start + at + len(text[at : token.start()].rstrip())
+            at, count = token.start(), 0
+        count += 1
+    yield start + at, end

@@ -1,0 +1,204 @@
+"""One connection's side of the engine's WebSocket: frames in, work started, frames out."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import Any, ParamSpec
+
+from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosed
+
+from miva.engine import frames
+from miva.engine.answer import Answer
+from miva.engine.frames import FrameError
+from miva.engine.intake import Intake
+from miva.engine.service import Conversation, Service
+
+P = ParamSpec("P")
+
+MODELS = ["extractive"]
+EMBEDDING_DIM = 0  # this engine ranks by words alone; it has no vectors
+_MAX_CONVERSATIONS = 256
+_MAX_INTAKES = 32
+_MAX_QUESTIONS = 128
+_PROGRESS_S = 0.5
+# Words with the white space behind them; a script without spaces is cut all the same.
+_PIECE = re.compile(r"\S{1,24}\s*|\s+")
+
+logger = logging.getLogger("miva.engine")
+
+
+class Session:
+    """Reads one connection's frames until it closes; what it started ends with it."""
+
+    def __init__(self, connection: ServerConnection, service: Service) -> None:
+        self._connection = connection
+        self._service = service
+        self._keeps_documents = connection.subprotocol == frames.SUBPROTOCOL
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._questions: dict[str, set[asyncio.Task[None]]] = {}
+        self._conversations: OrderedDict[str, Conversation] = OrderedDict()
+        self._intakes: dict[str, tuple[Intake, asyncio.Task[None]]] = {}
+        self._held: dict[str, int] = {}
+        self._voice = asyncio.Lock()  # two answers on one connection are never mixed
+
+    async def run(self) -> None:
+        """Serve the connection."""
+        try:
+            if self._keeps_documents:
+                await self._send(type="hello", name="miva", models=MODELS, embedding_dim=EMBEDDING_DIM)
+            async for raw in self._connection:
+                try:
+                    await self._receive(frames.parse(raw, keeps_documents=self._keeps_documents))
+                except FrameError as error:
+                    await self._send(type="error", message=str(error))
+        except ConnectionClosed:
+            pass
+        finally:
+            for task in self._tasks:
+                task.cancel()
+
+    async def _receive(self, frame: frames.Frame) -> None:
+        match frame:
+            case frames.Question():
+                self._ask(frame)
+            case frames.Cancel():
+                for task in self._questions.get(frame.key, ()):
+                    task.cancel()
+            case frames.DocumentBegin():
+                await self._begin(frame)
+            case frames.Page():
+                self._page(frame)
+            case frames.DocumentEnd():
+                await self._end(frame)
+            case frames.Forget():
+                self._drop(frame.id)
+                await self._service.forget(frame.id)
+
+    def _ask(self, question: frames.Question) -> None:
+        if sum(map(len, self._questions.values())) >= _MAX_QUESTIONS:
+            raise FrameError("Too many questions of this connection are waiting for an answer; ask again later.")
+        task = self._start(self._answer, question, self._conversation(question.key))
+        running = self._questions.setdefault(question.key, set())
+        running.add(task)
+
+        def ended(task: asyncio.Task[None]) -> None:
+            running.discard(task)
+            if not running:
+                self._questions.pop(question.key, None)
+
+        task.add_done_callback(ended)
+
+    def _conversation(self, key: str) -> Conversation:
+        conversation = self._conversations.setdefault(key, Conversation())
+        self._conversations.move_to_end(key)
+        if len(self._conversations) > _MAX_CONVERSATIONS:
+            self._conversations.popitem(last=False)
+        return conversation
+
+    async def _answer(self, question: frames.Question, conversation: Conversation) -> None:
+        async with conversation.turn:
+            try:
+                if question.documents:
+                    message, documents = question.message, await self._service.stored(question, self._need)
+                    if question.stream:
+                        await self._send(type="thinking")
+                else:
+                    if question.stream:
+                        await self._send(type="thinking")
+                    message, documents = await self._service.attached(question, conversation)
+                asked_before = [text for role, text in question.history if role == "user"]
+                previous = asked_before[-1] if asked_before else conversation.previous
+                answer = await self._service.answer(message, documents, previous)
+                conversation.previous = message
+                await self._say(question, answer)
+            except FrameError as error:
+                await self._send(type="error", message=str(error))
+
+    async def _need(self, documents: list[str]) -> None:
+        await self._send(type="need", documents=documents)
+
+    async def _say(self, question: frames.Question, answer: Answer) -> None:
+        async with self._voice:
+            if not question.stream:
+                await self._send(type="chat", message=answer.text, unique_id=question.unique_id, sources=answer.sources)
+                return
+            for piece in _PIECE.findall(answer.text):
+                await self._send(type="stream", content=piece)
+            await self._send(type="done", response=answer.text, sources=answer.sources)
+
+    async def _begin(self, frame: frames.DocumentBegin) -> None:
+        self._drop(frame.id)  # begun anew
+        if len(self._intakes) + len(self._held) >= _MAX_INTAKES:
+            raise FrameError("Too many documents are being sent at once; end some of them first.")
+        chunks = await self._service.announce(frame.id, frame.owner, frame.name)
+        if chunks is not None:
+            self._held[frame.id] = chunks
+            return
+        intake = self._service.new_intake(frame.pages)
+        task = self._start(self._take_in, frame.id, intake)
+        self._intakes[frame.id] = (intake, task)
+        self._service.register(frame.id, intake, task)
+
+    def _drop(self, document: str) -> None:
+        self._held.pop(document, None)
+        if document in self._intakes:
+            self._intakes.pop(document)[1].cancel()
+
+    def _page(self, frame: frames.Page) -> None:
+        if frame.id in self._intakes:
+            self._intakes[frame.id][0].add(frame.page, frame.text)
+        elif frame.id not in self._held:
+            raise FrameError("A page came for a document that was not begun; send 'document' first.")
+
+    async def _end(self, frame: frames.DocumentEnd) -> None:
+        if frame.id in self._intakes:
+            self._intakes[frame.id][0].end()
+        elif frame.id in self._held:
+            await self._indexed(frame.id, self._held.pop(frame.id), 1)
+        else:
+            raise FrameError("The end came of a document that was not begun; send 'document' first.")
+
+    async def _take_in(self, document: str, intake: Intake) -> None:
+        told = time.monotonic()
+
+        async def report(done: int, total: int) -> None:
+            nonlocal told
+            if time.monotonic() - told >= _PROGRESS_S:
+                told = time.monotonic()
+                await self._send(type="progress", stage="index", done=done, total=total, id=document)
+
+        try:
+            chunks = await self._service.take_in(document, intake, report)
+        finally:
+            if self._intakes.get(document, (None,))[0] is intake:
+                del self._intakes[document]
+        await self._indexed(document, chunks, max(1, intake.done))
+
+    async def _indexed(self, document: str, chunks: int, pages: int) -> None:
+        await self._send(type="progress", stage="index", done=pages, total=pages, id=document)
+        await self._send(type="indexed", id=document, chunks=chunks)
+
+    def _start(self, work: Callable[P, Awaitable[None]], *args: P.args, **kwargs: P.kwargs) -> asyncio.Task[None]:
+        task = asyncio.create_task(self._guarded(work, *args, **kwargs))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _guarded(self, work: Callable[P, Awaitable[None]], *args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            await work(*args, **kwargs)
+        except ConnectionClosed:
+            pass
+        except Exception:
+            logger.exception("A task of a connection failed")
+            await self._send(type="error", message="The engine failed at this; it is written in its log.")
+
+    async def _send(self, **frame: Any) -> None:
+        await self._connection.send(json.dumps(frame, ensure_ascii=False, allow_nan=False))

@@ -1,0 +1,95 @@
+"""How the engine reads words: folding, segmenting scripts without spaces, stop words, and a light count of tokens."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+# Scripts written without spaces (or, as Korean, with particles glued on): indexed as overlapping pairs of characters.
+DENSE = (
+    "\u0e00-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u3130-\u318f"
+    "\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff"
+)
+_DENSE_RUN = re.compile(f"[{DENSE}]+")
+_WORD = re.compile(r"\w+")
+_HYPHENATED = re.compile(r"(\w+)[-\u2010\u00ad]\s*\n\s*(\w+)")
+# A sub-word tokenizer makes about one token of a common word and more of a long one; twelve letters is close enough.
+TOKEN_ASCII = re.compile(r"\w{1,12}|[^\w\s]")
+TOKEN_ANY = re.compile(rf"[{DENSE}]|[^\W{DENSE}]{{1,12}}|[^\w\s]")
+_KANA_VOICING = "\u3099\u309a"  # part of the letter, unlike an accent
+
+# Of other languages only those that are no English words ("war", "die", "son" are).
+_STOP_WORDS = """
+    a about above after again all also am an and any are as at be because been before being below between both but by
+    can could did do does doing don down during each either few for from further had has have having he her here hers
+    him himself his how i if in into is isn it its itself just ll me might more most much must my myself no nor not of
+    off on once only or other ought our ours out over own per please re s same shall she should so some such t than that
+    the their theirs them themselves then there these they this those through to too under until up upon ve very via
+    was we were what when where which while who whom whose why will with within without would you your yours yourself
+    many tell give show explain describe find name often called
+    der das den dem ein eine einen einem einer und oder ist sind waren wird werden wie wer wo wann warum
+    welche welcher welches zu zum zur im auf für mit von bei nicht
+    le la les un une du de et ou sont était qui que quoi quel quelle quels quelles où quand comment pourquoi dans
+    avec ce cette ces
+    el los las una unos unas fue quién qué cuál cuáles dónde cuándo cómo por para del
+    il gli che dove quando perché è
+"""
+STOP_WORDS = frozenset(_STOP_WORDS.split())
+# Words of questions in Chinese and Japanese that carry no topic; a query is cut at them before it is paired.
+_DENSE_STOP = re.compile(
+    "什么|甚麼|多少|哪里|哪裡|哪个|哪些|怎么|怎樣|为什么|请问|告诉|ですか|ますか|どこ|いつ|なに|だれ|なぜ|どの|どれ"
+    "|[的是了在和有吗呢谁誰几幾何吧はがをにでともかのへや]"
+)
+
+
+def fold(text: str) -> str:
+    """`text` without accents, ligatures and presentation forms; ASCII text is returned as it is."""
+    if text.isascii():
+        return text
+    parts = unicodedata.normalize("NFKD", text)
+    kept = "".join(c for c in parts if c in _KANA_VOICING or unicodedata.category(c) != "Mn")
+    return unicodedata.normalize("NFC", kept)
+
+
+def search_text(text: str) -> str:
+    """What the keyword index is given for `text`: folded, dense scripts in pairs, hyphenated words joined as well."""
+    joined = " ".join(a + b for a, b in _HYPHENATED.findall(text)) if "\n" in text else ""
+    folded = fold(f"{text} {joined}" if joined else text)
+    return folded if folded.isascii() else _DENSE_RUN.sub(_pairs, folded)
+
+
+def query_terms(question: str) -> list[str]:
+    """The distinct terms of a question in order, stop words left out unless there is nothing else."""
+    folded = fold(question).lower()
+    lean = _DENSE_RUN.sub(lambda run: _DENSE_STOP.sub(" ", run[0]), folded)
+    found = list(dict.fromkeys(_WORD.findall(_DENSE_RUN.sub(_pairs, lean))))
+    telling = [word for word in found if word not in _FOLDED_STOP_WORDS]
+    return telling or list(dict.fromkeys(_WORD.findall(_DENSE_RUN.sub(_pairs, folded))))
+
+
+def match_expression(term: str) -> str:
+    """An FTS5 expression that means the term and nothing else, whatever is in it."""
+    quoted = '"' + term.replace('"', '""') + '"'
+    # One character of a dense script stands at the head of its pairs (and alone at the end of a run).
+    return f"{quoted} *" if len(term) == 1 and _DENSE_RUN.match(term) else quoted
+
+
+def count_tokens(text: str) -> int:
+    """About how many tokens a sub-word tokenizer would make of `text`."""
+    return len((TOKEN_ASCII if text.isascii() else TOKEN_ANY).findall(text))
+
+
+def one_line(text: str) -> str:
+    """`text` with every stretch of white space as one space."""
+    return " ".join(text.split())
+
+
+def _pairs(run: re.Match[str]) -> str:
+    letters = "".join(c for c in run[0] if unicodedata.category(c)[0] in "LN")
+    if len(letters) < 2:
+        return f" {letters} "
+    # The last letter alone as well, so that a search for one letter finds every place by prefix.
+    return " " + " ".join(letters[i : i + 2] for i in range(len(letters))) + " "
+
+
+_FOLDED_STOP_WORDS = STOP_WORDS | {fold(word) for word in STOP_WORDS}

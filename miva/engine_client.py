@@ -1,0 +1,258 @@
+"""Connections to the engine: which address, how long to wait, and what each way of failing is called."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, WebSocketException
+from websockets.typing import Subprotocol
+
+from miva import engine_process
+from miva.protocol import engine
+from miva.protocol.errors import EngineError, EngineFailed, EngineTimeout, EngineUnavailable
+
+FAILURES_TO_OPEN = 3
+FIRST_REST_S, LONGEST_REST_S = 2.0, 60.0
+EMBEDDED_START_S = 20.0
+"""The embedded engine may be on its way up (again): a question waits for it that long."""
+HELLO_S = 5.0
+PROBE_AGAIN_S = 5.0
+PING_S = 20.0
+_CANNOT_CONNECT = (OSError, TimeoutError, EOFError, ValueError, WebSocketException)
+
+
+class EngineClosed(EngineError):
+    """The engine ended the connection; `clean` when it said so with a close frame."""
+
+    def __init__(self, message: str, *, clean: bool = False) -> None:
+        super().__init__(message)
+        self.clean = clean
+
+
+class Breaker:
+    """Remembers failures of one address, so that a dead one is passed over while another lives.
+
+    It never refuses: where every address rests, they are tried all the same, the longest rested first.
+    """
+
+    def __init__(self) -> None:
+        self._failures = 0
+        self._rests_until = 0.0
+
+    def rests_until(self, now: float) -> float:
+        """The time at which this address may be tried first again; 0 where it may be now."""
+        return self._rests_until if self._rests_until > now else 0.0
+
+    def failed(self, now: float) -> None:
+        self._failures += 1
+        over = self._failures - FAILURES_TO_OPEN
+        if over >= 0:
+            self._rests_until = now + min(LONGEST_REST_S, FIRST_REST_S * 2 ** min(over, 10))
+
+    def worked(self) -> None:
+        self._failures, self._rests_until = 0, 0.0
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where an engine listens: a ws:// or wss:// URL, or the embedded engine's Unix socket."""
+
+    url: str
+    socket: Path | None
+    breaker: Breaker
+
+    @property
+    def label(self) -> str:
+        """The address for logs and people, without a password that may stand in it."""
+        parts = urlsplit(self.url)
+        return "the embedded engine" if self.socket else f"{parts.scheme}://{parts.hostname}:{parts.port or ''}"
+
+
+class _DirectConnect(connect):
+    """A connection to exactly the configured address: redirects are not followed."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc
+
+
+class Link:
+    """One connection to an engine. All failures of it come as EngineError or a kind of it."""
+
+    def __init__(self, connection: ClientConnection, address: Address) -> None:
+        self._connection = connection
+        self.address = address
+
+    @property
+    def keeps_documents(self) -> bool:
+        """Whether the engine selected miva.engine.v1."""
+        return self._connection.subprotocol == engine.SUBPROTOCOL
+
+    async def send(self, frame: str) -> None:
+        """Sends a text frame; raises EngineClosed."""
+        try:
+            await self._connection.send(frame)
+        except ConnectionClosed as why:
+            raise _closed(why) from why
+
+    async def receive(self) -> str:
+        """The next text frame as it came; raises EngineClosed, or EngineError for a binary one."""
+        try:
+            frame = await self._connection.recv()
+        except ConnectionClosed as why:
+            raise _closed(why) from why
+        if isinstance(frame, bytes):
+            raise EngineError("The answering engine sent binary data, which is not understood.")
+        return frame
+
+    async def receive_within(self, seconds: float) -> str:
+        """`receive`, or EngineTimeout."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await self.receive()
+        except TimeoutError as why:
+            raise EngineTimeout() from why
+
+    async def close(self) -> None:
+        await self._connection.close()
+
+
+def _closed(why: ConnectionClosed) -> EngineError:
+    if why.sent is not None and not why.rcvd_then_sent:
+        reason = {
+            1009: "sent a frame that is too large",
+            1007: "sent text that is not UTF-8",
+            1002: "broke the protocol",
+        }
+        if why.sent.code in reason:
+            return EngineError(f"The answering engine {reason[why.sent.code]}.")
+    return EngineClosed("The answering engine closed the connection.", clean=why.rcvd is not None)
+
+
+_addresses: dict[str, Address] = {}
+
+
+def addresses() -> list[Address]:
+    """The engines of the settings, or the embedded one, in the order they are to be tried now."""
+    if settings.MIVA_ENGINE_URLS:
+        known = [_addresses.setdefault(url, Address(url, None, Breaker())) for url in settings.MIVA_ENGINE_URLS]
+    else:
+        path = engine_process.socket_path()
+        known = [_addresses.setdefault(str(path), Address("ws://localhost/", path, Breaker()))]
+    now = time.monotonic()
+    return sorted(known, key=lambda address: address.breaker.rests_until(now))
+
+
+async def open_link(*, documents: bool, tried: set[str] | None = None) -> Link:
+    """A new connection to the first engine that takes one; raises EngineUnavailable.
+
+    `documents` offers miva.engine.v1. Addresses whose URL is in `tried` come last: a retry prefers another engine.
+    """
+    order = sorted(addresses(), key=lambda address: address.url in (tried or ()))
+    for address in order:
+        try:
+            link = await _open(address, documents)
+        except _CANNOT_CONNECT:
+            address.breaker.failed(time.monotonic())
+        else:
+            address.breaker.worked()
+            return link
+    raise EngineUnavailable()
+
+
+async def _open(address: Address, documents: bool) -> Link:
+    where: dict[str, Any] = {}
+    if address.socket is not None:
+        where = {"unix": True, "path": str(address.socket)}
+    elif urlsplit(address.url).hostname in {"localhost", "127.0.0.1", "::1"}:
+        where = {"proxy": None}
+    deadline = time.monotonic() + EMBEDDED_START_S
+    while True:
+        try:
+            connection = await _DirectConnect(
+                address.url,
+                subprotocols=[Subprotocol(engine.SUBPROTOCOL)] if documents else None,
+                compression=None,
+                max_size=settings.MIVA_ENGINE_MAX_FRAME,
+                open_timeout=settings.MIVA_ENGINE_CONNECT_S,
+                # A busy engine may be slow to answer a ping; it is as alive as its longest allowed silence.
+                ping_interval=PING_S,
+                ping_timeout=settings.MIVA_ENGINE_TIMEOUT_S,
+                close_timeout=1,
+                **where,
+            )
+            return Link(connection, address)
+        except (FileNotFoundError, ConnectionRefusedError):
+            if address.socket is None or time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(0.1)
+
+
+async def greeted(link: Link) -> engine.EngineHello:
+    """The hello of an engine that keeps documents, which is its first frame; raises EngineError or EngineTimeout."""
+    hello = engine.read(await link.receive_within(HELLO_S))
+    if not isinstance(hello, engine.EngineHello):
+        raise EngineError("The answering engine did not introduce itself.")
+    return hello
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """What is known of the engine: `keeps_documents` and its models only where it speaks miva.engine.v1."""
+
+    name: str
+    models: tuple[str, ...] = ()
+    embedding_dim: int = 0
+    keeps_documents: bool = False
+    reachable: bool = True
+
+
+_NOT_ASKED_YET = EngineInfo("engine")
+_info: tuple[float, EngineInfo] | None = None
+
+
+def remember(hello: engine.EngineHello | None) -> None:
+    """Notes what a connection has just shown of the engine; None for one that did not select miva.engine.v1."""
+    global _info
+    info = EngineInfo(hello.name, hello.models, hello.embedding_dim, keeps_documents=True) if hello else _NOT_ASKED_YET
+    _info = (time.monotonic(), info)
+
+
+async def engine_info() -> EngineInfo:
+    """What is known of the engine; asks only the embedded one, so that nobody else's sees connections without a question."""
+    if _info is None and not settings.MIVA_ENGINE_URLS:
+        return await probe()
+    return _info[1] if _info else _NOT_ASKED_YET
+
+
+async def probe(*, fresh_s: float = PROBE_AGAIN_S) -> EngineInfo:
+    """Opens a connection to see who the engine is, at most every `fresh_s` seconds; never raises."""
+    global _info
+    if _info is None or time.monotonic() - _info[0] > fresh_s:
+        try:
+            link = await open_link(documents=True)
+            try:
+                remember(await greeted(link) if link.keeps_documents else None)
+            finally:
+                await link.close()
+        except EngineFailed:
+            _info = (time.monotonic(), EngineInfo("engine", reachable=False))
+    assert _info is not None
+    return _info[1]
+
+
+async def engine_health() -> dict[str, Any]:
+    """What `/api/health/` says of the engine: status "ok" or "down", name, models, embedding_dim."""
+    info = await probe(fresh_s=1.0)
+    return {
+        "status": "ok" if info.reachable else "down",
+        "name": info.name,
+        "models": list(info.models),
+        "embedding_dim": info.embedding_dim,
+    }

@@ -1,0 +1,178 @@
+"""News between the parts of one process, and over the channel layer between processes: one listener, many subscribers.
+
+News may be lost (a full or absent layer drops it); whoever must not miss anything reads the database as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import secrets
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+from asgiref.sync import async_to_sync
+from channels.layers import BaseChannelLayer, InMemoryChannelLayer, get_channel_layer
+
+logger = logging.getLogger("miva.hub")
+
+News = dict[str, Any]
+Listener = Callable[[News], None]
+
+RENEW_S = 3600
+"""How often group memberships are renewed; channels_redis forgets them after a day (`group_expiry`)."""
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
+
+
+def group_name(topic: str) -> str:
+    """A name the layer takes (ASCII, under 100 characters) for any topic, also one with a client's words in it."""
+    return "miva." + hashlib.sha256(topic.encode("utf-8", "surrogatepass")).hexdigest()[:40]
+
+
+def owner_topic(owner_id: object) -> str:
+    """The topic on which an owner's sockets hear what concerns them: a changed login, a document's progress."""
+    return f"owner:{owner_id}"
+
+
+def shared_layer() -> BaseChannelLayer | None:
+    """The layer that other processes hear; None where all runs in this one (the in-memory layer reaches nobody else)."""
+    layer = get_channel_layer()
+    return None if isinstance(layer, InMemoryChannelLayer) else layer
+
+
+class Hub:
+    """Subscribers of one process by topic. All methods but `tell_from_anywhere` belong to the event loop that subscribed first."""
+
+    def __init__(self) -> None:
+        self._process = secrets.token_hex(8)
+        self._listeners: defaultdict[str, set[Listener]] = defaultdict(set)
+        self._task: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._wanted = asyncio.Event()
+        self._joined: set[str] = set()
+        self._sends: set[asyncio.Task[None]] = set()
+        self.connected = False
+        """Whether the layer worked when it was last used."""
+
+    def subscribe(self, topic: str, listener: Listener) -> Callable[[], None]:
+        """Calls `listener` with each news of a topic, from this and other processes; returns what ends that."""
+        self._listeners[topic].add(listener)
+        if self._task is None or self._task.done():
+            self._loop = asyncio.get_running_loop()
+            self._task = self._loop.create_task(self._listen(), name="hub")
+        self._wanted.set()
+
+        def unsubscribe() -> None:
+            self._listeners[topic].discard(listener)
+            if not self._listeners[topic]:
+                del self._listeners[topic]
+                self._wanted.set()
+
+        return unsubscribe
+
+    def tell(self, topic: str, news: News) -> None:
+        """Tells this process at once and the others over the layer, in the background; never raises, never waits."""
+        self._tell_here(topic, news)
+        layer = shared_layer()
+        if layer is not None:
+            task = asyncio.get_running_loop().create_task(self._send(layer, topic, news))
+            self._sends.add(task)
+            task.add_done_callback(self._sends.discard)
+
+    def tell_from_anywhere(self, topic: str, news: News) -> None:
+        """`tell` for code that may run in any thread (a Django view, a command); on the hub's own loop it tells at once."""
+        if self._loop is not None and self._loop.is_running():
+            if asyncio._get_running_loop() is self._loop:
+                self.tell(topic, news)
+            else:
+                self._loop.call_soon_threadsafe(self.tell, topic, news)
+            return
+        layer = shared_layer()
+        if layer is not None:
+            async_to_sync(self._send)(layer, topic, news)
+
+    async def close(self) -> None:
+        """Ends the listener; subscribers hear no more."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def _tell_here(self, topic: str, news: News) -> None:
+        for listener in tuple(self._listeners.get(topic, ())):
+            try:
+                listener(news)
+            except Exception:
+                logger.exception("A listener failed on news")
+
+    async def _send(self, layer: BaseChannelLayer, topic: str, news: News) -> None:
+        message = {"type": "news", "from": self._process, "topic": topic, "news": news}
+        try:
+            await asyncio.wait_for(layer.group_send(group_name(topic), message), 5)
+        except Exception as why:
+            logger.warning("The channel layer did not take news (%s); other processes will look for themselves", why)
+
+    async def _listen(self) -> None:
+        pause = FIRST_PAUSE_S
+        while True:
+            try:
+                layer = shared_layer()
+                if layer is None:
+                    return
+                async for message in self._messages(layer):
+                    pause = FIRST_PAUSE_S
+                    if message is not None and message.get("from") != self._process:
+                        self._tell_here(str(message.get("topic")), message.get("news") or {})
+            except asyncio.CancelledError:
+                raise
+            except Exception as why:
+                if self.connected or pause == FIRST_PAUSE_S:
+                    logger.warning("The channel layer is away (%s); trying again", why)
+            self.connected = False
+            self._joined.clear()
+            await asyncio.sleep(pause)
+            pause = min(LONGEST_PAUSE_S, pause * 2)
+
+    async def _messages(self, layer: BaseChannelLayer) -> Any:
+        """What arrives on one channel of the layer, while its memberships follow the subscriptions; None at each renewal."""
+        channel = await layer.new_channel()
+        loop = asyncio.get_running_loop()
+        renewed = loop.time()
+        received: asyncio.Future[News] | None = None
+        wanted: asyncio.Future[bool] | None = None
+        try:
+            while True:
+                self._wanted.clear()
+                if loop.time() - renewed > RENEW_S:
+                    self._joined.clear()
+                    renewed = loop.time()
+                await self._follow(layer, channel)
+                if not self.connected:
+                    self.connected = True
+                    yield None
+                received = received or asyncio.ensure_future(layer.receive(channel))
+                wanted = asyncio.ensure_future(self._wanted.wait())
+                await asyncio.wait({received, wanted}, timeout=RENEW_S, return_when=asyncio.FIRST_COMPLETED)
+                wanted.cancel()
+                if received.done():
+                    message, received = received.result(), None
+                    yield message
+        finally:
+            for future in (received, wanted):
+                if future is not None:
+                    future.cancel()
+                    await asyncio.gather(future, return_exceptions=True)
+
+    async def _follow(self, layer: BaseChannelLayer, channel: str) -> None:
+        topics = set(self._listeners)
+        for topic in topics - self._joined:
+            await layer.group_add(group_name(topic), channel)
+            self._joined.add(topic)
+        for topic in self._joined - topics:
+            await layer.group_discard(group_name(topic), channel)
+            self._joined.discard(topic)
+
+
+hub = Hub()
+"""The hub of this process."""

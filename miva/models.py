@@ -1,0 +1,181 @@
+"""What is stored: people, the owners they speak as, and what belongs to those owners."""
+
+from __future__ import annotations
+
+import uuid
+from typing import ClassVar
+
+from django.contrib.auth.models import AbstractUser, UserManager
+from django.core.validators import RegexValidator
+from django.db import models
+from django.db.models.functions import Lower
+
+
+class AccountManager(UserManager["User"]):
+    """Finds people by e-mail without regard to case; `createsuperuser` asks for the e-mail first."""
+
+    def get_by_natural_key(self, username: str | None) -> User:
+        return self.get(email__iexact=username or "")
+
+
+class User(AbstractUser):
+    """A person with an account: the e-mail identifies, the username is the name that others see."""
+
+    username = models.CharField(
+        max_length=150,
+        unique=True,
+        # No "@": at the login, where either may be written, a username can then never read as someone's e-mail.
+        validators=[RegexValidator(r"^[\w.+-]+\Z", "Use letters, digits and . + - _ only.")],
+        error_messages={"unique": "This username is taken."},
+    )
+    email = models.EmailField(unique=True)
+    email_verified = models.BooleanField(default=False)
+
+    USERNAME_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = ["username"]
+    objects: ClassVar[AccountManager] = AccountManager()  # type: ignore[assignment]
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(Lower("email"), name="user_email_any_case"),
+            models.UniqueConstraint(Lower("username"), name="user_username_any_case"),
+        ]
+
+    def __str__(self) -> str:
+        return self.username
+
+
+class Owner(models.Model):
+    """Whoever conversations and documents belong to: an account, a guest's browser, or the one public guest."""
+
+    class Kind(models.TextChoices):
+        ACCOUNT = "account"
+        GUEST = "guest"
+        PUBLIC = "public"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    kind = models.CharField(max_length=8, choices=Kind.choices)
+    user = models.OneToOneField(User, null=True, blank=True, on_delete=models.CASCADE, related_name="owner")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(kind="account", user__isnull=False) | models.Q(~models.Q(kind="account"), user=None),
+                name="owner_account_has_user",
+            ),
+            models.UniqueConstraint(fields=["kind"], condition=models.Q(kind="public"), name="owner_one_public_guest"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.user) if self.user_id else f"{self.kind} {self.id}"
+
+
+class Conversation(models.Model):
+    """A thread of questions and answers; `label` is the client's name for it, unique within its owner."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    owner = models.ForeignKey(Owner, on_delete=models.CASCADE, related_name="conversations")
+    label = models.CharField(max_length=255)
+    plain_id = models.CharField(max_length=255, null=True, blank=True, unique=True)
+    """The `unique_id` of the plain dialect, which belongs to whoever used it first (it reaches the engine as it is)."""
+    title = models.CharField(max_length=200, blank=True)
+    head = models.PositiveBigIntegerField(default=0)
+    """The highest event number (`seq`) given out in this conversation."""
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["-updated_at"]
+        constraints = [models.UniqueConstraint(fields=["owner", "label"], name="conversation_label_of_owner")]
+
+    def __str__(self) -> str:
+        return self.title or self.label
+
+
+class Turn(models.Model):
+    """One question of a miva.v1 client and what became of it; `client_id` makes asking again harmless."""
+
+    class State(models.TextChoices):
+        WAITING = "waiting"
+        RUNNING = "running"
+        DONE = "done"
+        FAILED = "failed"
+        CANCELLED = "cancelled"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    owner = models.ForeignKey(Owner, on_delete=models.CASCADE, related_name="turns")
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="turns")
+    client_id = models.CharField(max_length=255)
+    accepted_seq = models.PositiveBigIntegerField()
+    message = models.TextField()
+    documents: models.ManyToManyField[Document, Document] = models.ManyToManyField("Document", blank=True)
+    state = models.CharField(max_length=9, choices=State.choices, default=State.WAITING)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["accepted_seq"]
+        constraints = [models.UniqueConstraint(fields=["owner", "client_id"], name="turn_client_id_of_owner")]
+
+    def __str__(self) -> str:
+        return f"{self.state} {self.id}"
+
+
+class Message(models.Model):
+    """One side of a finished exchange: what was asked, or what was answered."""
+
+    class Role(models.TextChoices):
+        USER = "user"
+        ASSISTANT = "assistant"
+
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="messages")
+    turn = models.ForeignKey(Turn, null=True, blank=True, on_delete=models.CASCADE, related_name="messages")
+    role = models.CharField(max_length=9, choices=Role.choices)
+    content = models.TextField(blank=True)
+    files = models.JSONField(default=list, blank=True)
+    """Names of the files that came with a question."""
+    sources = models.JSONField(default=list, blank=True)
+    """[{document, name, page, quote}] behind an answer."""
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["id"]
+
+    def __str__(self) -> str:
+        return f"{self.role}: {self.content[:60]}"
+
+
+class Document(models.Model):
+    """A file of an owner. Its text is kept once per content (`miva/documents`), its ownership here."""
+
+    class Status(models.TextChoices):
+        RECEIVING = "receiving"
+        READING = "reading"
+        INDEXING = "indexing"
+        READY = "ready"
+        FAILED = "failed"
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    owner = models.ForeignKey(Owner, on_delete=models.CASCADE, related_name="documents")
+    name = models.CharField(max_length=255)
+    media_type = models.CharField(max_length=100)
+    sha256 = models.CharField(max_length=64, db_index=True)
+    text_name = models.CharField(max_length=255, blank=True)
+    """Where the text is kept in the storage; for a file that a password opened this name holds a keyed hash."""
+    content_id = models.CharField(max_length=64, db_index=True, blank=True)
+    """What the engine knows the text as: the SHA-256 of the file, or of `text_name` where a password opened it, so that
+    somebody who has the locked file alone does not reach its text."""
+    size = models.PositiveBigIntegerField()
+    pages = models.PositiveIntegerField(null=True, blank=True)
+    characters = models.PositiveBigIntegerField(null=True, blank=True)
+    chunks = models.PositiveIntegerField(null=True, blank=True)
+    status = models.CharField(max_length=9, choices=Status.choices, default=Status.READING)
+    error = models.CharField(max_length=40, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-created_at"]
+        indexes = [models.Index(fields=["owner", "sha256"])]
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,0 +1,144 @@
+"""What relay and engine say to each other (contract section 4): questions and documents out, events in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from miva.protocol.errors import EngineError
+from miva.protocol.events import Delta, Done, Event, Failed, Progress, Reply, Source, Sources, Thinking
+from miva.protocol.frames import dump
+
+SUBPROTOCOL = "miva.engine.v1"
+
+
+@dataclass(frozen=True, slots=True)
+class EngineHello:
+    """How an engine that keeps documents introduces itself."""
+
+    name: str
+    models: tuple[str, ...]
+    embedding_dim: int
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """The engine does not hold these documents (by content id)."""
+
+    documents: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Indexed:
+    """The engine can be asked about a document now."""
+
+    id: str
+    chunks: int
+
+
+EngineEvent = Event | EngineHello | Need | Indexed
+
+
+def question(
+    message: str,
+    unique_id: str,
+    history: Sequence[dict[str, str]] = (),
+    documents: Sequence[str] | None = None,
+    options: dict[str, Any] | None = None,
+) -> str:
+    """A question of query, miva.v1 or HTTP; `documents` (content ids) only for an engine that keeps them."""
+    frame: dict[str, Any] = {
+        "message": message,
+        "type": "chat",
+        "unique_id": unique_id,
+        "stream": True,
+        "history": list(history),
+    }
+    if documents is not None:
+        frame |= {"documents": list(documents), "options": options or {}}
+    return dump(frame)
+
+
+def document(id: str, name: str, pages: int, owner: str) -> str:
+    return dump({"type": "document", "id": id, "name": name, "pages": pages, "owner": owner})
+
+
+def page(id: str, number: int, text: str) -> str:
+    return dump({"type": "page", "id": id, "page": number, "text": text})
+
+
+def document_end(id: str) -> str:
+    return dump({"type": "document_end", "id": id})
+
+
+def forget(id: str) -> str:
+    return dump({"type": "forget", "id": id})
+
+
+def cancel(unique_id: str) -> str:
+    return dump({"type": "cancel", "unique_id": unique_id})
+
+
+def read(frame: str) -> EngineEvent:
+    """What a text frame of an engine says; whatever is not typed as the contract has it is a whole Reply."""
+    try:
+        data = json.loads(frame)
+    except (ValueError, RecursionError):
+        return Reply(frame, frame)
+    if not isinstance(data, dict):
+        return Reply(frame, frame)
+    return _typed(data) or Reply(frame, _text(data, frame))
+
+
+def sources_in(frame: str) -> tuple[Source, ...]:
+    """The `sources` that an untyped reply may carry beside its text, as the embedded engine's do."""
+    try:
+        data = json.loads(frame)
+    except (ValueError, RecursionError):
+        return ()
+    return _sources(data.get("sources")) if isinstance(data, dict) else ()
+
+
+def _typed(data: dict[str, Any]) -> EngineEvent | None:
+    match data:
+        case {"type": "thinking"}:
+            return Thinking()
+        case {"type": "stream", "content": str(content)}:
+            return Delta(content)
+        case {"type": "done"}:
+            response = data.get("response")
+            return Done(response if isinstance(response, str) else "", _sources(data.get("sources")))
+        case {"type": "error"}:
+            message = data.get("message")
+            return Failed(EngineError(message if isinstance(message, str) and message else None))
+        case {"type": "sources", "sources": list(sources)}:
+            return Sources(_sources(sources))
+        case {"type": "progress"}:
+            return Progress(str(data.get("stage", "engine")), _count(data.get("done")), _count(data.get("total")))
+        case {"type": "hello"}:
+            models = data.get("models")
+            names = tuple(str(model) for model in models) if isinstance(models, list) else ()
+            return EngineHello(str(data.get("name", "engine")), names, _count(data.get("embedding_dim")))
+        case {"type": "need", "documents": list(documents)}:
+            return Need(tuple(str(id) for id in documents))
+        case {"type": "indexed", "id": str(id)}:
+            return Indexed(id, _count(data.get("chunks")))
+        case _:
+            return None
+
+
+def _text(data: dict[str, Any], frame: str) -> str:
+    for name in ("message", "response", "content", "text"):
+        if isinstance(data.get(name), str):
+            return str(data[name])
+    return frame
+
+
+def _sources(value: Any) -> tuple[Source, ...]:
+    return tuple(source for source in value if isinstance(source, dict)) if isinstance(value, list) else ()
+
+
+def _count(value: Any) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else 0

@@ -1,0 +1,100 @@
+"""Text frame ⇄ JSON object, quickly also where megabytes of base64 stand in the frame."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, NoReturn
+
+from miva.protocol.errors import BadFrame, BadJson
+
+LONG = 32 * 1024
+"""Characters from which a `content` string is cut out of the frame instead of being parsed."""
+LARGEST_SKELETON = 4 * 2**20
+"""Characters of a frame without its files: parsing holds the event loop, so there is a bound."""
+
+_KEY = '"content"'
+_SPACE = " \t\r\n"
+_ESCAPED = re.compile(r"\\(?:[/nrtbf]|u00(?:2[bBfFdD]|3[dD]|5[fF]|0[aAdD9]))")
+_PLAIN = {"\\/": "/", "\\u002b": "+", "\\u002f": "/", "\\u002d": "-", "\\u003d": "=", "\\u005f": "_"}
+
+
+def parse(text: str, nonce: str) -> dict[str, Any]:
+    """The JSON object of a frame; raises BadJson, or BadFrame for other JSON.
+
+    `nonce` is a word nobody can foresee: it marks the places of strings that were cut out (see `_cut`).
+    """
+    skeleton, spans = (text, []) if len(text) < LONG else _cut(text, nonce)
+    if len(skeleton) > LARGEST_SKELETON:
+        raise BadFrame("There is too much in this frame beside its files.")
+    try:
+        data = json.loads(skeleton, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as why:
+        raise BadJson() from why
+    if not isinstance(data, dict):
+        raise BadFrame()
+    if spans:
+        _put_back(data, nonce, spans)
+    return data
+
+
+def dump(data: Any) -> str:
+    """Compact JSON that can always be sent: characters as they are, or escaped where UTF-8 has no form for them."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a lone surrogate, which JSON may carry as an escape
+        return json.dumps(data, separators=(",", ":"))
+    return text
+
+
+def _cut(text: str, nonce: str) -> tuple[str, list[str]]:
+    """The frame with each long `"content": "…"` replaced by a short mark, and the strings that stood there.
+
+    In valid JSON `"content"` followed by a colon and a quote can only be a member's name and the start of its value, so
+    nothing else is ever cut; a value with an escaped quote in it is no base64 and is left to the parser.
+    """
+    pieces: list[str] = []
+    spans: list[str] = []
+    done = at = 0
+    while (at := text.find(_KEY, at)) >= 0:
+        at = _skip(text, at + len(_KEY))
+        if text[at : at + 1] != ":":
+            continue
+        at = _skip(text, at + 1)
+        if text[at : at + 1] != '"':
+            continue
+        start, end = at + 1, text.find('"', at + 1)
+        if end < 0:
+            break
+        if end - start >= LONG and text[end - 1] != "\\":
+            pieces += [text[done:start], f"{nonce}{len(spans)}"]
+            spans.append(text[start:end])
+            done = end
+        at = end
+    return "".join([*pieces, text[done:]]), spans
+
+
+def _skip(text: str, at: int) -> int:
+    while text[at : at + 1] and text[at] in _SPACE:
+        at += 1
+    return at
+
+
+def _put_back(data: dict[str, Any], nonce: str, spans: list[str]) -> None:
+    files = data.get("files")
+    for file in [data.get("file"), *(files if isinstance(files, list) else [])]:
+        content = file.get("content") if isinstance(file, dict) else None
+        if isinstance(content, str) and content.startswith(nonce):
+            file["content"] = _unescape(spans[int(content[len(nonce) :])])
+
+
+def _unescape(span: str) -> str:
+    """JSON's escapes undone, where a writer used any: some escape `/` or `+`, some break the lines."""
+    if "\\" not in span:
+        return span
+    return _ESCAPED.sub(lambda found: _PLAIN.get(found[0].lower(), "\n"), span)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")

@@ -1,0 +1,65 @@
+"""What the servers we run under need to be told: frame limits, tokens kept out of logs, and a place to start and stop."""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import Any
+
+from django.conf import settings
+
+from miva import startup
+from miva.hub import hub
+from miva.middleware import Receive, Scope, Send
+
+DAPHNE_DEFAULT = 1024 * 1024
+_TOKEN = re.compile(r"(token=)[^&\s\"']+")
+
+
+def allow_large_frames_in_daphne() -> None:
+    """Raises daphne's frame limit of 1 MiB to ours where its own default is in force (contract section 1)."""
+    from daphne.cli import CommandLineInterface
+    from daphne.server import Server
+
+    class LargeFrameServer(Server):  # type: ignore[misc]
+        def __init__(self, *args: Any, **options: Any) -> None:
+            for name in ("websocket_max_message_size", "websocket_max_frame_size"):
+                if options.get(name, DAPHNE_DEFAULT) == DAPHNE_DEFAULT:
+                    options[name] = settings.MIVA_MAX_FRAME
+            super().__init__(*args, **options)
+
+    CommandLineInterface.server_class = LargeFrameServer
+
+
+class _WithoutTokens(logging.Filter):
+    """Writes `token=…` in place of a token in an address, whoever logs it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(_hidden(value) for value in record.args)
+        record.msg = _hidden(record.msg)
+        return True
+
+
+def _hidden(value: Any) -> Any:
+    return _TOKEN.sub(r"\1…", value) if isinstance(value, str) and "token=" in value else value
+
+
+def keep_tokens_out_of_logs() -> None:
+    """Puts the filter on every logger that writes requests' addresses."""
+    for name in ("uvicorn.access", "uvicorn.error", "daphne.access", "django.channels.server", "django.request"):
+        logging.getLogger(name).addFilter(_WithoutTokens())
+
+
+async def lifespan(_: Scope, receive: Receive, send: Send) -> None:
+    """The ASGI lifespan: stops our parts with the server (those without lifespan stop them at exit)."""
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            startup.start_parts()
+            await send({"type": "lifespan.startup.complete"})
+        elif message["type"] == "lifespan.shutdown":
+            await hub.close()
+            startup.stop_parts()
+            await send({"type": "lifespan.shutdown.complete"})
+            return

@@ -1,0 +1,12 @@
+"""What all tests share: a data folder of their own, set before Django reads its settings."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+
+_data = tempfile.mkdtemp(prefix="miva-tests-")
+atexit.register(shutil.rmtree, _data, ignore_errors=True)
+os.environ["MIVA_DATA_DIR"] = _data

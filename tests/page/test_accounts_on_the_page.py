@@ -1,0 +1,100 @@
+"""Signing up, in and out, and what the page says about who is speaking."""
+
+from __future__ import annotations
+
+from playwright.sync_api import BrowserContext, expect
+
+from tests.page.conftest import Visitor
+from tests.page.product import Product
+from tests.pdfs import make_pdf
+
+PASSWORD = "lamp-oil-and-granite-7"
+
+
+def sign_up(visitor: Visitor, name: str) -> None:
+    page = visitor.page
+    page.get_by_role("link", name="Sign up").click()
+    page.locator("[name=email]").fill(f"{name}@example.org")
+    page.locator("[name=username]").fill(name)
+    for field in page.locator("[type=password]").all():
+        field.fill(PASSWORD)
+    page.locator("main [type=submit], main button").first.click()
+
+
+def sign_in(visitor: Visitor, name: str) -> None:
+    page = visitor.page
+    page.goto(visitor.url + "accounts/login/")
+    page.locator("[name=username]").fill(name)
+    page.locator("[name=password]").fill(PASSWORD)
+    page.locator("main [type=submit], main button").first.click()
+    visitor.wait_until_connected()
+
+
+def test_alice_signs_up_signs_in_and_signs_out(visitor: Visitor) -> None:
+    page = visitor.open()
+    expect(page.locator("#speaker")).to_have_text("Guest")
+    sign_up(visitor, "alice")
+    sign_in(visitor, "alice")
+    expect(page.locator("#speaker")).to_have_text("alice")
+    expect(page.get_by_role("link", name="Sign in")).to_be_hidden()
+    page.get_by_role("button", name="Sign out").click()
+    visitor.wait_until_connected()
+    expect(page.locator("#speaker")).to_have_text("Guest")
+    expect(page.get_by_role("link", name="Sign in")).to_be_visible()
+
+
+def test_what_a_guest_dropped_can_be_asked_about_after_signing_in_elsewhere(
+    visitor: Visitor, context: BrowserContext, product: Product
+) -> None:
+    page = visitor.open()
+    visitor.drop(("tea.pdf", make_pdf(["The tea comes from the hills of Ilam."])))
+    expect(visitor.chip("tea.pdf")).to_contain_text("1 page")
+    other = Visitor(context.new_page(), product.url)
+    other.open()
+    sign_up(other, "bob")
+    sign_in(other, "bob")
+    expect(page.locator("#speaker")).to_have_text("bob")
+    visitor.ask("Where does the tea come from?")
+    visitor.wait_until("done")
+    expect(visitor.turn().locator(".answer-text")).to_contain_text("Ilam")
+
+
+def test_signing_out_elsewhere_takes_the_conversation_off_this_page(
+    visitor: Visitor, context: BrowserContext, product: Product
+) -> None:
+    page = visitor.open()
+    sign_up(visitor, "carol")
+    sign_in(visitor, "carol")
+    visitor.drop(("diary.pdf", make_pdf(["Dear diary, the safe opens with 4711."])))
+    visitor.ask("What opens the safe?")
+    visitor.wait_until("done")
+    other = Visitor(context.new_page(), product.url)
+    other.open()
+    other.page.get_by_role("button", name="Sign out").click()
+    expect(page.locator("#speaker")).to_have_text("Guest")
+    visitor.wait_until_connected()
+    expect(page.locator(".turn")).to_have_count(0)
+    expect(page.locator(".chip")).to_have_count(0)
+
+
+def test_where_guests_may_not_chat_a_page_whose_login_ended_asks_to_sign_in_and_looks_only_once(
+    context: BrowserContext, private: Product
+) -> None:
+    visitor = Visitor(context.new_page(), private.url)
+    page = visitor.page
+    page.goto(private.url)
+    sign_up(visitor, "dora")
+    sign_in(visitor, "dora")
+    visitor.ask("Is anybody there?")
+    looks: list[str] = []
+    page.on("request", lambda request: looks.append(request.url) if request.url == private.url else None)
+    sockets: list[str] = []
+    page.on("websocket", lambda socket: sockets.append(socket.url))
+    other = Visitor(context.new_page(), private.url)
+    other.open()
+    other.page.get_by_role("button", name="Sign out").click()
+    expect(page.locator("#banner")).to_contain_text("Please sign in to chat.")
+    expect(page.locator("#banner").get_by_role("link", name="Sign in")).to_be_visible()
+    expect(page.locator(".turn")).to_have_count(0)
+    page.wait_for_timeout(1500)
+    assert (len(looks), len(sockets)) == (1, 1)

@@ -1,0 +1,173 @@
+"""What goes wrong is said in words, and the person can go on: refused files, failed answers, a server that goes away."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import BrowserContext, Route, expect
+from PyPDF2 import PdfReader, PdfWriter
+
+from tests.page.conftest import Visitor
+from tests.page.product import ROOT, Product
+from tests.page.scripted_engine import ScriptedEngine
+from tests.pdfs import make_pdf
+
+HOSTILE_PDFS = ROOT.parent / "shared" / "pdfs" / "hostile"
+
+
+def locked(content: bytes, password: str) -> bytes:
+    writer = PdfWriter()
+    for page in PdfReader(BytesIO(content)).pages:
+        writer.add_page(page)
+    writer.encrypt(password)
+    file = BytesIO()
+    writer.write(file)
+    return file.getvalue()
+
+
+def test_a_file_that_is_no_pdf_is_refused_in_words(visitor: Visitor) -> None:
+    visitor.open()
+    visitor.drop(("fake.pdf", b"just some words, no PDF at all"))
+    expect(visitor.chip("fake.pdf")).to_have_attribute("data-status", "failed")
+    expect(visitor.chip("fake.pdf").locator(".chip-words")).to_contain_text("not a PDF")
+
+
+def test_other_kinds_of_files_are_not_even_sent(visitor: Visitor) -> None:
+    page = visitor.open()
+    sent = []
+    page.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
+    visitor.drop(("holiday.jpg", b"\xff\xd8\xff\xe0 a picture"), ("nothing.pdf", b""))
+    expect(visitor.chip("holiday.jpg")).to_contain_text("Only PDF and plain text files can be read.")
+    expect(visitor.chip("nothing.pdf")).to_contain_text("This file is empty.")
+    assert sent == []
+
+
+def test_a_locked_pdf_is_opened_with_its_password(visitor: Visitor) -> None:
+    page = visitor.open()
+    visitor.drop(("vault.pdf", locked(make_pdf(["The treasure lies under the old pear tree."]), "open sesame")))
+    visitor.ask("Where does the treasure lie?")
+    expect(visitor.turn().locator(".status")).to_have_text("Waits for the password of vault.pdf.")
+    field = page.get_by_label("Password of vault.pdf")
+    field.fill("wrong")
+    field.press("Enter")
+    expect(visitor.chip("vault.pdf")).to_contain_text("That password does not open it.")
+    page.get_by_label("Password of vault.pdf").fill("open sesame")
+    page.get_by_role("button", name="Open").click()
+    visitor.wait_until("done")
+    expect(visitor.turn().locator(".answer-text")).to_contain_text("pear tree")
+
+
+@pytest.mark.skipif(not HOSTILE_PDFS.is_dir(), reason="the collection of hostile PDFs is not on this machine")
+@pytest.mark.parametrize("name", ["bomb_flate2_3GB.pdf", "pages_cycle.pdf", "nest_pagedict.pdf"])
+def test_a_hostile_pdf_ends_in_words_and_the_chat_goes_on(visitor: Visitor, name: str) -> None:
+    visitor.open()
+    visitor.pick((name, (HOSTILE_PDFS / name).read_bytes()))
+    chip = visitor.chip(name)
+    expect(chip).to_have_attribute("data-status", re.compile("failed|ready"), timeout=90_000)
+    assert chip.locator(".chip-words").inner_text().strip() != ""
+    visitor.drop(("good.pdf", make_pdf(["The baker of the village is Ann Marlow."])))
+    visitor.ask("Who is the baker of the village?")
+    visitor.wait_until("done")
+    expect(visitor.turn().locator(".answer-text")).to_contain_text("Ann Marlow")
+
+
+def test_a_question_about_a_file_that_could_not_be_read_is_not_asked_without_saying_so(visitor: Visitor) -> None:
+    page = visitor.open()
+    held: list[Route] = []
+    page.route("**/api/document/", held.append)
+    visitor.drop(("fake.pdf", b"no PDF"))
+    visitor.ask("What is inside this PDF?")
+    expect(visitor.turn().locator(".status")).to_have_text("Will be asked when fake.pdf has been read.")
+    held[0].continue_()
+    visitor.wait_until("failed")
+    expect(visitor.turn().locator(".status")).to_have_text("This was not asked, because fake.pdf could not be read.")
+    page.get_by_role("button", name="Ask again").click()
+    visitor.wait_until("done")
+    expect(page.locator(".turn")).to_have_count(1)
+
+
+def test_an_upload_that_breaks_can_be_tried_again(visitor: Visitor) -> None:
+    page = visitor.open()
+    page.route("**/api/document/", lambda route: route.abort("connectionreset"), times=1)
+    visitor.errors.clear()
+    visitor.drop(("tea.pdf", make_pdf(["Tea needs patience."])))
+    expect(visitor.chip("tea.pdf")).to_contain_text("The connection broke while the file was sent.")
+    visitor.chip("tea.pdf").get_by_role("button", name="Try again").click()
+    expect(visitor.chip("tea.pdf")).to_contain_text("1 page")
+    visitor.errors = [error for error in visitor.errors if "ERR_CONNECTION_RESET" not in error]
+
+
+def test_an_engines_failure_is_told_and_the_question_can_be_asked_again(scripted: Visitor) -> None:
+    page = scripted.open()
+    scripted.ask("broken")
+    scripted.wait_until("failed")
+    assert scripted.turn().locator(".status").inner_text().strip() != ""
+    page.get_by_role("button", name="Ask again").click()
+    expect(page.locator(".turn")).to_have_count(1)
+    scripted.wait_until("failed")
+
+
+def test_stop_ends_the_answer_here_and_at_the_engine(scripted: Visitor, scripted_engine: ScriptedEngine) -> None:
+    page = scripted.open()
+    scripted_engine.cancelled.clear()
+    expect(page.get_by_role("button", name="Stop")).to_be_hidden()
+    scripted.ask("endless")
+    expect(scripted.turn().locator(".answer-text")).to_contain_text("word5")
+    page.get_by_role("button", name="Stop").click()
+    scripted.wait_until("cancelled")
+    expect(scripted.turn().locator(".status")).to_have_text("Stopped.")
+    assert scripted_engine.cancelled.wait(10)
+    expect(page.get_by_role("button", name="Stop")).to_be_hidden()
+
+
+def test_a_question_that_is_too_long_stays_in_the_field_with_the_reason(visitor: Visitor) -> None:
+    page = visitor.open()
+    page.get_by_label("Your question").fill("x" * 100_001)
+    page.get_by_role("button", name="Send").click()
+    expect(page.get_by_role("alert")).to_contain_text("100,001 characters, but only 100,000 fit")
+    expect(page.locator(".turn")).to_have_count(0)
+    page.get_by_label("Your question").fill("short")
+    expect(page.get_by_role("alert")).to_be_hidden()
+
+
+class TestAServerThatGoesAway:
+    @pytest.fixture
+    def mortal(self, tmp_path: Path, scripted_engine: ScriptedEngine) -> Iterator[Product]:
+        product = Product(tmp_path, MIVA_ENGINE_URL=scripted_engine.url)
+        product.start()
+        yield product
+        product.kill()
+
+    def test_it_is_told_counted_down_and_connected_to_again(self, context: BrowserContext, mortal: Product) -> None:
+        visitor = Visitor(context.new_page(), mortal.url)
+        page = visitor.open()
+        visitor.ask("endless")
+        expect(visitor.turn().locator(".answer-text")).to_contain_text("word5")
+        mortal.kill()
+        visitor.wait_until("lost")
+        expect(visitor.turn().locator(".status")).to_have_text("The connection broke in the middle of this answer.")
+        expect(page.locator("#banner")).to_contain_text("The connection to the server is lost.")
+        expect(page.locator("#banner-countdown")).to_have_text(re.compile(r"Trying again in \d+ s\."))
+        expect(page.locator("#connection")).to_have_text("Not connected")
+        visitor.ask("are you back?")
+        expect(visitor.turn().locator(".status")).to_contain_text("Not sent yet")
+        mortal.start()
+        page.get_by_role("button", name="Try now").click()
+        visitor.wait_until_connected()
+        expect(page.locator("#banner")).to_be_hidden()
+        visitor.wait_until("done")
+        expect(visitor.turn().locator(".answer-text")).to_contain_text("You asked: are you back?")
+        visitor.turn(0).get_by_role("button", name="Ask again").click()
+        expect(visitor.turn().locator(".answer-text")).to_contain_text("word5")
+
+    def test_an_orderly_stop_is_called_a_restart(self, context: BrowserContext, mortal: Product) -> None:
+        visitor = Visitor(context.new_page(), mortal.url)
+        page = visitor.open()
+        mortal.stop()
+        expect(page.locator("#banner")).to_contain_text("The server is restarting.")
+        mortal.start()
+        visitor.wait_until_connected()
