@@ -46,7 +46,7 @@ const connection = new Connection(chatAddress(location), {
     if (frame.type === "accepted") asker.cancelWhatIsStopping()
     return undefined
   },
-  onClosed: ({ words, resend }) => store.tell({ type: "disconnected", resend, message: words }),
+  onClosed: ({ words, refused }) => store.tell({ type: "disconnected", refused, message: words }),
   renewLogin: async () => {
     const answer = await fetch(location.pathname, { cache: "no-store" })
     if (!answer.ok) throw new Error(`the page answered ${answer.status}`)

@@ -3,21 +3,21 @@
 const FIRST_PAUSE_MS = 500
 const LONGEST_PAUSE_MS = 30_000
 
-// words: what happened. slow: wait long at once. resend: a question that was not confirmed may go again by itself.
+// words: what happened. slow: wait long at once. refused: what was sent last is the reason. login: see who is speaking now.
 const CLOSES = {
-  1001: { words: "The server is restarting.", resend: true },
-  1008: { words: "The server ended the connection because it could not make sense of what this page sent.", slow: true },
-  1009: { words: "The server ended the connection because the question was too large for it." },
-  1012: { words: "The server is restarting.", resend: true },
-  1013: { words: "The server is busy.", slow: true, resend: true },
-  4401: { words: "Your login has ended.", login: true, resend: true },
-  4429: { words: "You have too many chat pages open. Close one of them.", slow: true, resend: true },
+  1001: { words: "The server is restarting." },
+  1008: { words: "The server ended the connection because it could not make sense of what this page sent.", slow: true, refused: true },
+  1009: { words: "The server ended the connection because the question was too large for it.", refused: true },
+  1012: { words: "The server is restarting." },
+  1013: { words: "The server is busy.", slow: true },
+  4401: { words: "Your login has ended.", login: true },
+  4429: { words: "You have too many chat pages open. Close one of them.", slow: true },
 }
-const LOST = { words: "The connection to the server is lost.", resend: true }
+const LOST = { words: "The connection to the server is lost." }
 
-/** The meaning of a close code: {words, slow, resend, login}; codes without a meaning of their own count as a lost line. */
+/** The meaning of a close code: {words, slow, refused, login}; codes without a meaning of their own count as a lost line. */
 export function meaningOf(code) {
-  return { slow: false, resend: false, login: false, ...(CLOSES[code] ?? LOST) }
+  return { slow: false, refused: false, login: false, ...(CLOSES[code] ?? LOST) }
 }
 
 /**

@@ -74,13 +74,12 @@ const handlers = {
     return change({ ...state, turns: brief }, byId(id), (turn) => ({ ...turn, repeated: true }))
   },
 
-  // `resend`: a question that the server never confirmed may go again under its id, which never asks twice.
-  disconnected(state, { resend, message }) {
+  // What was on its way is lost, or is the reason of the close itself (`refused`). What waits here stays as it is.
+  disconnected(state, { refused, message }) {
     const turns = state.turns.map((turn) => {
-      if (turn.status === "sent" && resend) return { ...turn, status: "waiting", waitsFor: "connection" }
-      if (turn.status === "sent") return failed(turn, { code: null, message })
-      if (turn.status === "queued" || turn.status === "running") return { ...turn, status: "lost", progress: null }
-      return turn
+      if (!isOpen(turn) || turn.status === "waiting") return turn
+      if (turn.status === "sent" && refused) return failed(turn, { code: null, message })
+      return { ...turn, status: "lost", progress: null }
     })
     return { ...state, turns }
   },

@@ -34,6 +34,7 @@ export function turnInWords(turn, files) {
   if (turn.status === "running" && turn.stopping) return "Stopping…"
   if (turn.status === "running") return turn.text ? null : progressInWords(turn.progress)
   if (turn.status === "cancelled") return turn.turn ? "Stopped." : "Not asked."
+  if (turn.status === "lost" && !turn.turn) return "The connection broke before the server confirmed this question."
   if (turn.status === "lost") return "The connection broke in the middle of this answer."
   if (turn.status === "failed") return turn.error.message
   return null

@@ -64,7 +64,7 @@ def _number(name: str, default: float, least: float, most: float = 1e9) -> float
     return default
 
 
-# --- Where things are --------------------------------------------------------------------------------------------------
+# --- Where things are -----------------------------------------------------------------------------
 
 MIVA_DATA_DIR = Path(_text("MIVA_DATA_DIR", "data"))
 if not MIVA_DATA_DIR.is_absolute():
@@ -89,7 +89,7 @@ if REDIS_URL and urlsplit(REDIS_URL).scheme not in {"redis", "rediss", "unix"}:
     )
     REDIS_URL = ""
 
-# --- Who may come in ---------------------------------------------------------------------------------------------------
+# --- Who may come in ------------------------------------------------------------------------------
 
 _LOCAL_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
 ALLOWED_HOSTS = _words("ALLOWED_HOSTS", _LOCAL_HOSTS)
@@ -112,7 +112,7 @@ MIVA_ANONYMOUS = _flag("MIVA_ANONYMOUS", default=MIVA_IS_LOCAL)
 
 
 def _key_of_this_machine() -> str:
-    """The secret key kept in the data folder, made at the first start (mode 0600); safe when several processes start."""
+    """The secret key kept in the data folder, made at the first start (mode 0600), one for all processes that start."""
     path = MIVA_DATA_DIR / "secret_key"
     mine = path.with_name(f"secret_key.{os.getpid()}.{secrets.token_hex(4)}")
     try:
@@ -148,7 +148,7 @@ if _IS_PRODUCTION:
         )
 SECRET_KEY = SECRET_KEY or _key_of_this_machine()
 
-# --- Parts -------------------------------------------------------------------------------------------------------------
+# --- Parts ----------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
     "miva",  # before daphne and django's own, so that its runserver and createsuperuser are the ones that run
@@ -244,7 +244,7 @@ STORAGES = {
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 
-# --- Accounts ----------------------------------------------------------------------------------------------------------
+# --- Accounts -------------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "miva.User"
 AUTH_PASSWORD_VALIDATORS = [
@@ -295,7 +295,7 @@ if REDIS_URL:
     }
 DEFAULT_FROM_EMAIL = _text("DEFAULT_FROM_EMAIL", "miva@localhost")
 
-# --- The relay ---------------------------------------------------------------------------------------------------------
+# --- The relay ------------------------------------------------------------------------------------
 
 MIVA_ENGINE_URLS = tuple(_words("MIVA_ENGINE_URL", []))
 for _url in MIVA_ENGINE_URLS:

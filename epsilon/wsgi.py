@@ -1,4 +1,4 @@
-"""The WSGI application: the HTTP part alone, for servers that speak no ASGI (the chat's socket needs `epsilon.asgi`)."""
+"""The WSGI application: the HTTP part alone, for servers without ASGI (the chat's socket needs `epsilon.asgi`)."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ class Limit:
         key = f"attempts:{self.kind}:{stretch}:{name}"
         # This process counts as well, so that the limit still holds when the shared cache goes away in between.
         here = _add(caches["local"], key, by, self.seconds)
-        if caches["default"] is caches["local"]:
+        if caches.settings["default"] == caches.settings["local"]:  # without a Redis both are one and the same
             return here
         try:
             return max(here, _add(caches["default"], key, by, self.seconds))

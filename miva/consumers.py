@@ -1,4 +1,4 @@
-"""The WebSocket consumer. It only carries: frames in to the dialogue of their dialect, frames out, and the close codes."""
+"""The WebSocket consumer. It only carries: frames in to the dialogue of their dialect, frames and close codes out."""
 
 from __future__ import annotations
 
@@ -107,11 +107,8 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
             dialogue = self._dialogue(data)
             request = dialogue.decode(data, text)
             size = len(text)
-            if (
-                self._pending_size
-                and self._pending_size + size > settings.MIVA_MAX_FRAME
-                or len(self._tasks) >= MOST_PENDING
-            ):
+            is_too_much = self._pending_size and self._pending_size + size > settings.MIVA_MAX_FRAME
+            if is_too_much or len(self._tasks) >= MOST_PENDING:
                 raise Busy("Too much is waiting on this connection. Wait for an answer before you send more.")
         except MivaError as why:
             self._start(self._refuse(dialogue, why, request))

@@ -67,7 +67,7 @@ class _InlineDocument:
 
 
 async def ask(speaker: Speaker, request: Ask, tell: Tell, *, all_documents: bool = False) -> None:
-    """Stores a question, tells `accepted` and starts its turn; asked before under the same id, it only tells that again.
+    """Stores a question, tells `accepted` and starts its turn; asked before under the same id, it tells only that.
 
     `all_documents` asks about everything the owner has. Raises MivaError for what makes it no turn at all.
     """
@@ -211,17 +211,16 @@ class RunningTurn:
         read = []
         for file in files:
             progress = _ProgressTeller(self._emit, str(file.document.pk))
-            read.append(
-                await library.finish(
-                    file.document,
-                    file.received,
-                    self.turn.client_id,
-                    password=file.password,
-                    on_progress=library.sparse(progress.from_any_thread),
-                    index=False,
-                )
+            document = await library.finish(
+                file.document,
+                file.received,
+                self.turn.client_id,
+                password=file.password,
+                on_progress=library.sparse(progress.from_any_thread),
+                index=False,
             )
             await progress.told()
+            read.append(document)
         return [*await library.wait_until_read(documents), *read]
 
     async def _question(self, documents: Sequence[Document]) -> EngineQuestion:

@@ -25,7 +25,6 @@ EMBEDDED_START_S = 20.0
 HELLO_S = 5.0
 PROBE_AGAIN_S = 5.0
 PING_S = 20.0
-_CANNOT_CONNECT = (OSError, TimeoutError, EOFError, ValueError, WebSocketException)
 
 
 class EngineClosed(EngineError):
@@ -157,8 +156,8 @@ async def open_link(*, documents: bool, tried: set[str] | None = None) -> Link:
     order = sorted(addresses(), key=lambda address: address.url in (tried or ()))
     for address in order:
         try:
-            link = await _open(address, documents)
-        except _CANNOT_CONNECT:
+            link = await open_at(address, documents=documents)
+        except OSError:
             address.breaker.failed(time.monotonic())
         else:
             address.breaker.worked()
@@ -166,7 +165,8 @@ async def open_link(*, documents: bool, tried: set[str] | None = None) -> Link:
     raise EngineUnavailable()
 
 
-async def _open(address: Address, documents: bool) -> Link:
+async def open_at(address: Address, *, documents: bool) -> Link:
+    """A new connection to this engine; raises OSError with what went wrong. `documents` offers miva.engine.v1."""
     where: dict[str, Any] = {}
     if address.socket is not None:
         where = {"unix": True, "path": str(address.socket)}
@@ -192,6 +192,8 @@ async def _open(address: Address, documents: bool) -> Link:
             if address.socket is None or time.monotonic() > deadline:
                 raise
             await asyncio.sleep(0.1)
+        except (EOFError, ValueError, WebSocketException) as why:  # no WebSocket server, or one that says no
+            raise OSError(str(why)) from why
 
 
 async def greeted(link: Link) -> engine.EngineHello:
@@ -225,7 +227,7 @@ def remember(hello: engine.EngineHello | None) -> None:
 
 
 async def engine_info() -> EngineInfo:
-    """What is known of the engine; asks only the embedded one, so that nobody else's sees connections without a question."""
+    """What is known of the engine; asks only the embedded one, so that nobody else's gets connections for nothing."""
     if _info is None and not settings.MIVA_ENGINE_URLS:
         return await probe()
     return _info[1] if _info else _NOT_ASKED_YET

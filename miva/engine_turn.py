@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from uuid import uuid4
 
 from django.conf import settings
 
-from miva.engine_client import EngineClosed, Link, greeted, open_link, remember
+from miva.engine_client import Address, EngineClosed, Link, greeted, open_at, open_link, remember
 from miva.protocol import engine
 from miva.protocol.envelope import WrappedFile, wrap
-from miva.protocol.errors import EngineError, EngineFailed, EngineTimeout, FileTooLarge, MivaError
+from miva.protocol.errors import EngineError, EngineFailed, EngineTimeout, EngineUnavailable, FileTooLarge, MivaError
 from miva.protocol.events import Delta, Done, Event, Failed, Progress, Reply, Source, Sources, Thinking
 
 QUIET_S = 1.0
@@ -46,10 +47,11 @@ class EngineQuestion:
 
 
 class EngineTurn:
-    """Asks once; iterate `events`. `cancel` stops the engine from another task."""
+    """Asks once; iterate `events`. `cancel` stops the engine from another task. `at` asks one engine in particular."""
 
-    def __init__(self, question: EngineQuestion) -> None:
+    def __init__(self, question: EngineQuestion, at: Address | None = None) -> None:
         self._question = question
+        self._at = at
         self._link: Link | None = None
         self._text: list[str] = []
         self._replies: list[str] = []
@@ -81,14 +83,12 @@ class EngineTurn:
     async def cancel(self) -> None:
         """Tells the engine to stop and closes the connection."""
         if self._link is not None:
-            try:
+            with contextlib.suppress(EngineFailed):  # it is gone already, which is as good
                 await self._link.send(engine.cancel(self._question.unique_id))
-            except EngineFailed:
-                pass  # it is gone already, which is as good
             await self._link.close()
 
     async def _attempt(self, tried: set[str], ends_at: float) -> AsyncIterator[Event]:
-        link = self._link = await open_link(documents=True, tried=tried)
+        link = self._link = await self._connect(tried)
         tried.add(link.address.url)
         remember(await greeted(link) if link.keeps_documents else None)
         await link.send(await self._frame(link))
@@ -121,6 +121,14 @@ class EngineTurn:
                     yield event
         async for late in self._late(link):
             yield late
+
+    async def _connect(self, tried: set[str]) -> Link:
+        if self._at is None:
+            return await open_link(documents=True, tried=tried)
+        try:
+            return await open_at(self._at, documents=True)
+        except OSError as why:
+            raise EngineUnavailable() from why
 
     async def _next(self, link: Link, ends_at: float) -> engine.EngineEvent | None:
         """The engine's next word; None after the quiet that ends an untyped answer."""

@@ -1,4 +1,4 @@
-"""Conversations, turns and messages in the database. Plain blocking functions; sockets call them through `in_thread`."""
+"""Conversations, turns and messages in the database: blocking functions, which sockets call through `in_thread`."""
 
 from __future__ import annotations
 
@@ -99,9 +99,8 @@ def open_turn(
     """
     try:
         with transaction.atomic():
-            seq = next_seq(
-                Conversation.objects.select_for_update().values_list("head", flat=True).get(pk=conversation.pk)
-            )
+            stored = Conversation.objects.select_for_update().values_list("head", flat=True).get(pk=conversation.pk)
+            seq = next_seq(stored)
             Conversation.objects.filter(pk=conversation.pk).update(head=seq)
             turn = Turn.objects.create(
                 owner_id=conversation.owner_id,
@@ -110,7 +109,7 @@ def open_turn(
                 accepted_seq=seq,
                 message=storable(message),
             )
-            turn.documents.set(documents)
+            turn.documents.set(Document.objects.filter(owner_id=conversation.owner_id, pk__in=documents))
             return turn, True
     except (IntegrityError, Conversation.DoesNotExist):
         turn_before = find_turn(conversation.owner_id, client_id)
@@ -126,7 +125,7 @@ def set_state(turn_id: UUID, state: Turn.State) -> None:
 def close_turn(
     turn: Turn, state: Turn.State, head: int, answer: str = "", sources: Sequence[Source] = ()
 ) -> int | None:
-    """Ends a turn: its messages (those of a done one) and the conversation's `head`; returns the answer's message id."""
+    """Ends a turn: stores a done one's messages, and the conversation's `head`; returns the answer's message id."""
     with transaction.atomic():
         if not Turn.objects.filter(pk=turn.pk).update(state=state):
             return None

@@ -10,7 +10,7 @@ import hashlib
 import logging
 import secrets
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from asgiref.sync import async_to_sync
@@ -37,13 +37,16 @@ def owner_topic(owner_id: object) -> str:
 
 
 def shared_layer() -> BaseChannelLayer | None:
-    """The layer that other processes hear; None where all runs in this one (the in-memory layer reaches nobody else)."""
+    """The layer that other processes hear; None where all runs in this one (the in-memory one reaches nobody else)."""
     layer = get_channel_layer()
     return None if isinstance(layer, InMemoryChannelLayer) else layer
 
 
 class Hub:
-    """Subscribers of one process by topic. All methods but `tell_from_anywhere` belong to the event loop that subscribed first."""
+    """Subscribers of one process by topic.
+
+    All methods but `tell_from_anywhere` belong to the event loop that subscribed first.
+    """
 
     def __init__(self) -> None:
         self._process = secrets.token_hex(8)
@@ -82,7 +85,7 @@ class Hub:
             task.add_done_callback(self._sends.discard)
 
     def tell_from_anywhere(self, topic: str, news: News) -> None:
-        """`tell` for code that may run in any thread (a Django view, a command); on the hub's own loop it tells at once."""
+        """`tell` for code in any thread (a Django view, a command); on the hub's own loop it tells at once."""
         if self._loop is not None and self._loop.is_running():
             if asyncio._get_running_loop() is self._loop:
                 self.tell(topic, news)
@@ -122,7 +125,7 @@ class Hub:
                     return
                 async for message in self._messages(layer):
                     pause = FIRST_PAUSE_S
-                    if message is not None and message.get("from") != self._process:
+                    if message.get("from") != self._process:
                         self._tell_here(str(message.get("topic")), message.get("news") or {})
             except asyncio.CancelledError:
                 raise
@@ -134,13 +137,12 @@ class Hub:
             await asyncio.sleep(pause)
             pause = min(LONGEST_PAUSE_S, pause * 2)
 
-    async def _messages(self, layer: BaseChannelLayer) -> Any:
-        """What arrives on one channel of the layer, while its memberships follow the subscriptions; None at each renewal."""
+    async def _messages(self, layer: BaseChannelLayer) -> AsyncIterator[News]:
+        """What arrives on one channel of the layer, while its memberships follow the subscriptions."""
         channel = await layer.new_channel()
         loop = asyncio.get_running_loop()
         renewed = loop.time()
-        received: asyncio.Future[News] | None = None
-        wanted: asyncio.Future[bool] | None = None
+        received: asyncio.Task[News] | None = None
         try:
             while True:
                 self._wanted.clear()
@@ -148,21 +150,20 @@ class Hub:
                     self._joined.clear()
                     renewed = loop.time()
                 await self._follow(layer, channel)
-                if not self.connected:
-                    self.connected = True
-                    yield None
-                received = received or asyncio.ensure_future(layer.receive(channel))
-                wanted = asyncio.ensure_future(self._wanted.wait())
-                await asyncio.wait({received, wanted}, timeout=RENEW_S, return_when=asyncio.FIRST_COMPLETED)
+                self.connected = True
+                if received is None:
+                    received = asyncio.create_task(layer.receive(channel))
+                wanted = asyncio.create_task(self._wanted.wait())
+                await asyncio.wait((received, wanted), timeout=RENEW_S, return_when=asyncio.FIRST_COMPLETED)
                 wanted.cancel()
                 if received.done():
-                    message, received = received.result(), None
+                    message = received.result()
+                    received = None
                     yield message
         finally:
-            for future in (received, wanted):
-                if future is not None:
-                    future.cancel()
-                    await asyncio.gather(future, return_exceptions=True)
+            if received is not None:
+                received.cancel()
+                await asyncio.gather(received, return_exceptions=True)
 
     async def _follow(self, layer: BaseChannelLayer, channel: str) -> None:
         topics = set(self._listeners)

@@ -1,4 +1,4 @@
-"""Who is speaking: the one place that turns a cookie, a token or nothing into an owner, and that can say when it ends."""
+"""Who is speaking: the one place that turns a cookie, a token or nothing into an owner, and can say when it ends."""
 
 from __future__ import annotations
 
@@ -50,6 +50,7 @@ def speaker_of_token(token: str) -> Speaker:
             authentication = JWTAuthentication()
             valid = authentication.get_validated_token(token.encode("utf-8", "replace"))
             user = authentication.get_user(valid)
+            assert isinstance(user, User)
         except (TokenError, AuthenticationFailed) as why:
             raise Unauthenticated("This token is not valid any more. Please sign in again.") from why
         return _account(user, token=token, ends_at=float(valid["exp"]))
@@ -77,14 +78,14 @@ def user_of_session(session: SessionBase) -> User | None:
     """The signed-in person of a session, unless the password changed or the account was closed since."""
     if session.get(BACKEND_SESSION_KEY) not in settings.AUTHENTICATION_BACKENDS:
         return None
-    user = User.objects.filter(pk=session.get(SESSION_KEY), is_active=True).first()
+    user = User.objects.filter(pk=session.get(SESSION_KEY, ""), is_active=True).first()
     if user is None or not constant_time_compare(session.get(HASH_SESSION_KEY, ""), user.get_session_auth_hash()):
         return None
     return user
 
 
 def public_speaker() -> Speaker:
-    """The one public guest, for callers with neither cookie nor token; raises Unauthenticated where these may not chat."""
+    """The one public guest, for callers with neither cookie nor token; raises Unauthenticated where they may not."""
     if not settings.MIVA_ANONYMOUS:
         raise Unauthenticated()
     owner, _ = Owner.objects.get_or_create(kind=Owner.Kind.PUBLIC)

@@ -88,6 +88,7 @@ async def finish(
             on_progress=partial(on_progress, "extract"),
             owner=str(document.owner_id),
         )
+        on_progress("extract", len(reading.pages), len(reading.pages))  # also of a file that had been read before
         await in_thread(reader.keep_original)(received)
         await in_thread(_describe_text)(document, reading, password)
         if index:
@@ -181,14 +182,14 @@ def _told_to_owner(document: Document, upload_id: str | None) -> StageProgress:
 
 
 def sparse(on_progress: StageProgress) -> StageProgress:
-    """The same, but told at most every PROGRESS_S seconds beside the first and the last of a stage."""
-    told = 0.0
+    """The same, but told once for each step, and at most every PROGRESS_S seconds but for a stage's first and last."""
+    told_at, told = 0.0, ("", 0)
 
     def seldom(stage: str, done: int, total: int) -> None:
-        nonlocal told
+        nonlocal told_at, told
         now = time.monotonic()
-        if done <= 1 or done >= total or now - told >= PROGRESS_S:
-            told = now
+        if (stage, done) != told and (done <= 1 or done >= total or now - told_at >= PROGRESS_S):
+            told_at, told = now, (stage, done)
             on_progress(stage, done, total)
 
     return seldom

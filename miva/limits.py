@@ -1,4 +1,4 @@
-"""How much one user may do: questions in a time, and sockets at once; counted in Redis where several processes serve."""
+"""How much one user may do: questions in a time, sockets at once; counted in Redis where several processes serve."""
 
 from __future__ import annotations
 

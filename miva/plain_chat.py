@@ -1,4 +1,4 @@
-"""The fast path (contract section 3.1): one engine connection for one browser socket, every frame passed on as it came."""
+"""The fast path (contract section 3.1): an engine connection for a browser socket, frames passed on as they came."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the servers we run under need to be told: frame limits, tokens kept out of logs, and a place to start and stop."""
+"""What the servers we run under need to be told: frame limits, no tokens in logs, a place to start and stop."""
 
 from __future__ import annotations
 

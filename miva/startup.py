@@ -64,7 +64,7 @@ def stop_parts() -> None:
 
 
 def prepare_server() -> None:
-    """All of the above. In a thread of its own: servers import us inside their event loop, where Django's ORM refuses."""
+    """All of the above, in a thread: servers import us inside their event loop, where Django's ORM refuses."""
     failure: list[BaseException] = []
 
     def work() -> None:

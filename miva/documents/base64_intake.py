@@ -10,9 +10,9 @@ from concurrent.futures import Future
 from miva.protocol import errors
 
 from . import base64_text
-from .intake import OpenFile, Received, Spool, too_large
+from .intake import OpenFile, Received, Spool
 from .pool import Pool
-from .refusal import Refusal
+from .refusal import Refusal, too_large
 from .slot import Slot
 from .temporary import TemporaryFolder
 
@@ -27,7 +27,7 @@ _WHITE_SPACE_SHARE = 1.1
 def check_length(content: str, max_bytes: int) -> None:
     """Raises FileTooLarge where the text is too long to hold a file within the limit."""
     if len(content) > max_bytes * 4 / 3 * _WHITE_SPACE_SHARE + base64_text.MAX_PREFIX:
-        raise too_large(max_bytes)
+        raise errors.FileTooLarge(too_large(max_bytes))
 
 
 def decode(content: str) -> Iterator[bytes]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pybase64
 
-from .refusal import Refusal
+from .refusal import Refusal, too_large
 
 PIECE = 3 * 2**20
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
@@ -62,7 +62,7 @@ def decode_file(source: int, target: int, max_bytes: int) -> dict[str, Any]:
     with mmap.mmap(target, room) as filled:
         for data in decode(_pieces(source)):
             if done + len(data) > min(max_bytes, room):
-                raise Refusal("file_too_large")
+                raise Refusal("file_too_large", too_large(max_bytes))
             filled[done : done + len(data)] = data
             digest.update(data)
             done += len(data)

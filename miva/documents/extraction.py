@@ -89,6 +89,8 @@ def extract_pdf(slot: Slot, fd: int, limits: Limits, password: str | None, on_pr
                 job = {**_job(first, password), "forms": False}
                 slot.run(job, [fd], until - time.monotonic(), on_event)
                 problem = None
+    if first == "pdfium" and isinstance(problem, errors.ExtractionMemory | errors.ExtractionTimeout):
+        others = []  # what is too much for pdfium is far too much for PyPDF2
     for other in others:
         if problem is not None or pages.doubtful:
             pages, problem = _second_opinion(slot, fd, limits, password, (pages, problem), other, until)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from miva.protocol import errors
 
+from .refusal import too_large
 from .temporary import TemporaryFolder
 
 PDF = "application/pdf"
@@ -82,7 +83,7 @@ class Spool:
         for chunk in chunks:
             size += len(chunk)
             if size > max_bytes:
-                raise too_large(max_bytes)
+                raise errors.FileTooLarge(too_large(max_bytes))
             digest.update(chunk)
             view = memoryview(chunk)
             while view:
@@ -131,9 +132,3 @@ def _is_binary(head: bytes) -> bool:
     controls = len(re.findall(rb"[\x01-\x06\x0e-\x1a\x1c-\x1f]", head))
     # UTF-16 without a mark has zero bytes, but hardly two of them in a row.
     return 50 * controls > len(head) or 50 * head.count(b"\0\0") > len(head)
-
-
-def too_large(max_bytes: int) -> errors.FileTooLarge:
-    """The error for a file over the limit, with the limit in words."""
-    size = f"{max_bytes / 2**20:.0f} MB" if max_bytes >= 2**20 else f"{max_bytes:,} bytes"
-    return errors.FileTooLarge(f"This file is too large: at most {size} are taken.")

@@ -137,10 +137,10 @@ def _with_form_fields(document: Any, index: int, page: Any, before: str) -> tupl
     except pypdfium2.PdfiumError:
         return listed, page
     flat = _text(page)
-    # By characters, not words: a value in a field of boxes comes out as "1 2 3".
-    wanted = Counter("".join(listed.split()))
-    lost = wanted - Counter(flat)
-    return (flat if 10 * lost.total() <= wanted.total() else listed), page
+    # By characters, not words: a value in a field of boxes comes out as "1 2 3", and a choice as what is shown for it.
+    wanted = Counter("".join(listed.casefold().split()))
+    lost = wanted - Counter(flat.casefold())
+    return (flat if 4 * lost.total() <= wanted.total() else listed), page
 
 
 def _field_values(document: Any, page: Any) -> list[str]:

@@ -86,8 +86,9 @@ def _guessed(data: bytes) -> tuple[str, str]:
     if best is None:
         raise Refusal("unsupported_type", _NOT_TEXT)
     encoding = best.encoding
-    if best.coherence == 0.0 and _decodes(data, "cp1252"):
-        # Too little to tell the languages apart: the most common of the one-byte encodings.
+    foreign = sum(byte > 0x7F for byte in data[:_SAMPLE])
+    if best.coherence == 0.0 and 3 * foreign < len(data[:_SAMPLE]) and _decodes(data, "cp1252"):
+        # Mostly ASCII and too little to tell the languages apart: the most common encoding of Western texts.
         encoding = "cp1252"
     return _checked(data.decode(encoding, errors="replace")), encoding
 

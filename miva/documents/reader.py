@@ -28,8 +28,8 @@ from .store import Reading, forget, keep_original, original
 from .temporary import TemporaryFolder
 
 __all__ = [
-    "Progress", "Reading", "Received", "forget", "keep_original", "known", "original", "read", "read_blocking",
-    "receive_base64", "receive_chunks", "start", "stop",
+    "Progress", "Reading", "Received", "files_read", "forget", "keep_original", "known", "original", "read",
+    "read_blocking", "receive_base64", "receive_chunks", "start", "stop",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -43,6 +43,7 @@ class _Running:
         self.folder = TemporaryFolder(Path(settings.MIVA_DATA_DIR) / "tmp")
         self.pool = Pool(self.limits)
         self.shared = SharedReadings()
+        self.files_read = 0
 
 
 _running: _Running | None = None
@@ -91,8 +92,8 @@ async def read(
 ) -> Reading:
     """The text of a file, read now or known from before; cancelling frees the process that reads it.
 
-    `on_progress` gets pages done and pages in all, from another thread. Readings of the same `owner` never take all the
-    processes. Raises MivaError.
+    `on_progress` gets pages done (0 at first) and pages in all, from another thread. Readings of the same `owner` never
+    take all the processes. Raises MivaError.
     """
     return await asyncio.wrap_future(await _begun(lambda: _begin(received, password, on_progress, owner)))
 
@@ -116,6 +117,11 @@ def known(sha256: str) -> Reading | None:
 def _decode_in_pool(content: str, name: str, declared: str) -> Future[Received]:
     running = _get_running()
     return base64_intake.decode_in_pool(running.pool, running.folder, content, name=name, declared=declared)
+
+
+def files_read() -> int:
+    """How many files this process has read since the pool was started, without those that were known already."""
+    return _running.files_read if _running is not None else 0
 
 
 def current_limits() -> Limits:
@@ -187,6 +193,7 @@ def _read(
     running: _Running,
     tell: Progress,
 ) -> Reading:
+    running.files_read += 1
     if received.media_type == PDF:
         extracted = extraction.extract_pdf(slot, fd, running.limits, password, tell)
     else:

@@ -15,3 +15,9 @@ class Refusal(Exception):
 def too_much_text(characters: int) -> str:
     """The sentence for a file whose text is over the limit."""
     return f"This file holds too much text: more than {characters:,} characters."
+
+
+def too_large(max_bytes: int) -> str:
+    """The sentence for a file of more bytes than are taken."""
+    size = f"{max_bytes / 2**20:.0f} MB" if max_bytes >= 2**20 else f"{max_bytes:,} bytes"
+    return f"This file is too large: at most {size} are taken."

@@ -101,6 +101,7 @@ class Slot:
             try:
                 worker = self._fork()
             except (wire.Closed, wire.Late, OSError) as why:
+                self._check_aborted()  # the server is stopping
                 log.exception("no extraction process could be started")
                 raise errors.Busy from why
             with self._lock:

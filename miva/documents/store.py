@@ -75,6 +75,11 @@ class _Cache:
                 _, oldest = self._readings.popitem(last=False)
                 self._characters -= oldest.characters
 
+    def clear(self) -> None:
+        with self._lock:
+            self._readings.clear()
+            self._characters = 0
+
     def drop(self, folder: str) -> None:
         with self._lock:
             for name in [name for name in self._readings if name.startswith(folder)]:
@@ -82,6 +87,11 @@ class _Cache:
 
 
 _cache = _Cache()
+
+
+def empty_cache() -> None:
+    """Frees the memory that kept texts take; they stay in the storage."""
+    _cache.clear()
 
 
 def text_name(sha256: str, limits: Limits, password: str | None = None) -> str:

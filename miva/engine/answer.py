@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from miva.engine import overview
 from miva.engine.index import Passage
 from miva.engine.search import Asked, SentenceHit, find
-from miva.engine.text import STOP_WORDS, fold, one_line, query_terms
+from miva.engine.text import MAX_QUESTION, STOP_WORDS, fold, one_line, query_terms
 
 QUOTES = 3
 SOURCES = 5
@@ -40,6 +40,7 @@ class Answer:
 
 def compose(question: str, documents: Sequence[Asked], previous: str = "") -> Answer:
     """Answer a question from `documents`; `previous` is the question before it, for one that makes no sense alone."""
+    question = question[:MAX_QUESTION]
     if _is_greeting(question):
         rest = "Ask me anything about it." if documents else ATTACH
         return Answer(f"Hello! {_INTRODUCTION}{rest}", [])

@@ -81,6 +81,8 @@ class DocumentIndex:
         try:
             with self._lock:
                 self._db.execute("VACUUM INTO ?", (str(draft),))
+            with draft.open("rb") as written:
+                os.fsync(written.fileno())  # after a power cut there is a whole file or none
             draft.replace(path)
         finally:
             draft.unlink(missing_ok=True)

@@ -17,7 +17,8 @@ _BULLET = re.compile(r"\s*(?:[•▪●◦‣∙*–-]\s|\(?\d{1,3}[.)]\s|\(?[a-
 _NUMBERED = re.compile(
     r"(?:\d{1,2}(?:\.\d{1,2}){0,3}\.?|[IVX]{1,5}\.|[A-Z]\.|chapter\s+\w+|section\s+\w+)\s+\S", re.IGNORECASE
 )
-_STOP = re.compile(r"[.!?…؟۔।]+[\"'”’»)\]]*(?=\s)|[。！？｡]+[\"”’」』）]*")
+# The look-behind and the possessive "++" keep a page of nothing but full stops linear.
+_STOP = re.compile(r"(?<![.!?…؟۔।])[.!?…؟۔।]++[\"'”’»)\]]*+(?=\s)|[。！？｡]+[\"”’」』）]*")
 _ENDED = re.compile(r"[.!?…؟۔।:;。！？｡][\"'”’»)\]」』）]*\Z")
 _ABBREVIATED = """
     mr mrs ms dr prof st vs fig figs no nos vol pp p ed eds jr sr inc ltd co corp dept est approx ca cf al gen col lt
@@ -114,7 +115,8 @@ def _lines(page: str) -> list[_Line]:
     # A number alone at the edge of a page counts pages; alone on the page it is what the page says.
     edges = {full[0], full[-1]} if len(full) > 1 else set()
     return [
-        _Line(x.start, x.start, "") if i in edges and _PAGE_NUMBER.match(x.text) else x for i, x in enumerate(lines)
+        _Line(x.start, x.start, "") if i in edges and len(x.text) < 30 and _PAGE_NUMBER.match(x.text) else x
+        for i, x in enumerate(lines)
     ]
 
 

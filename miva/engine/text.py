@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 import unicodedata
 
+MAX_QUESTION = 8000
+MAX_TERMS = 100
+
 # Scripts written without spaces (or, as Korean, with particles glued on): indexed as overlapping pairs of characters.
 DENSE = (
     "\u0e00-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u3005-\u3007\u3040-\u30ff\u3130-\u318f"
@@ -12,7 +15,7 @@ DENSE = (
 )
 _DENSE_RUN = re.compile(f"[{DENSE}]+")
 _WORD = re.compile(r"\w+")
-_HYPHENATED = re.compile(r"(\w+)[-\u2010\u00ad]\s*\n\s*(\w+)")
+_HYPHENATED = re.compile(r"(?<!\w)(\w++)[-\u2010\u00ad]\r?\n[ \t]*+(\w+)")
 # A sub-word tokenizer makes about one token of a common word and more of a long one; twelve letters is close enough.
 TOKEN_ASCII = re.compile(r"\w{1,12}|[^\w\s]")
 TOKEN_ANY = re.compile(rf"[{DENSE}]|[^\W{DENSE}]{{1,12}}|[^\w\s]")
@@ -59,12 +62,16 @@ def search_text(text: str) -> str:
 
 
 def query_terms(question: str) -> list[str]:
-    """The distinct terms of a question in order, stop words left out unless there is nothing else."""
-    folded = fold(question).lower()
+    """The distinct terms of a question in order, stop words left out unless there is nothing else.
+
+    Of a question as long as a page only the beginning counts: each term costs a search.
+    """
+    folded = fold(question[:MAX_QUESTION]).lower()
     lean = _DENSE_RUN.sub(lambda run: _DENSE_STOP.sub(" ", run[0]), folded)
     found = list(dict.fromkeys(_WORD.findall(_DENSE_RUN.sub(_pairs, lean))))
     telling = [word for word in found if word not in _FOLDED_STOP_WORDS]
-    return telling or list(dict.fromkeys(_WORD.findall(_DENSE_RUN.sub(_pairs, folded))))
+    terms = telling or list(dict.fromkeys(_WORD.findall(_DENSE_RUN.sub(_pairs, folded))))
+    return terms[:MAX_TERMS]
 
 
 def match_expression(term: str) -> str:

@@ -9,7 +9,6 @@ from miva.protocol.errors import BadField, MivaError
 from miva.protocol.frames import dump
 from miva.protocol.requests import Ask, Scalar
 
-
 SUBPROTOCOL = "miva.plain"
 
 

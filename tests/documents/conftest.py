@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from miva.documents import reader as reader_module
+from miva.documents import store
 from miva.documents.limits import Limits
 from miva.documents.pool import Pool
 
@@ -29,6 +30,7 @@ def data_dir(settings: Any, tmp_path: Path) -> Path:
 def reader(data_dir: Path) -> Iterator[Any]:
     """The reader module with a pool of its own."""
     reader_module.stop()
+    store.empty_cache()
     yield reader_module
     reader_module.stop()
 

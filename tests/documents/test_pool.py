@@ -37,10 +37,15 @@ HANGS = {"engines": ("pypdf2",), "stall_s": 60.0}
 
 
 def test_a_file_that_hangs_is_stopped_and_the_next_one_is_read(make_pool: MakePool) -> None:
-    pool = make_pool(engines=("pypdf2",), stall_s=0.5)
+    pool = make_pool(engines=("pypdf2",), stall_s=1.0)
     with pytest.raises(errors.ExtractionTimeout):
         submit(pool, hanging_pdf()).result(timeout=SECONDS)
     assert text_of(pool) == "still working"
+
+
+def test_pdfium_stands_in_where_pypdf2_hangs(make_pool: MakePool) -> None:
+    found = submit(make_pool(engines=("pypdf2", "pdfium"), stall_s=1.0), hanging_pdf()).result(timeout=SECONDS)
+    assert (found.pages, found.extractor) == (("seen by pdfium",), "pdfium")
 
 
 def test_the_time_limit_counts_although_pages_keep_coming(make_pool: MakePool) -> None:
@@ -218,10 +223,10 @@ def test_stopping_answers_everybody_and_leaves_no_process(make_pool: MakePool) -
 
 @needs_proc
 def test_no_descriptor_and_no_zombie_is_left_by_kills_and_replacements(make_pool: MakePool) -> None:
-    pool = make_pool(engines=("pypdf2",), stall_s=0.2, jobs_per_worker=2)
+    pool = make_pool(engines=("pypdf2",), stall_s=1.0, jobs_per_worker=2)
     text_of(pool)
     before = len(os.listdir("/proc/self/fd"))
-    for _ in range(4):
+    for _ in range(3):
         with pytest.raises(errors.ExtractionTimeout):
             submit(pool, hanging_pdf()).result(timeout=SECONDS)
         text_of(pool)

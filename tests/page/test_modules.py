@@ -18,8 +18,8 @@ THINKING = {"type": "thinking", **OF_TURN, "seq": 2}
 DONE = {"type": "done", **OF_TURN, "message_id": 1, "text": "Ada.", "html": "<p>Ada.</p>", "sources": []}
 CANCELLED = {"type": "cancelled", **OF_TURN}
 FAILED = {"type": "error", **OF_TURN, "code": "engine_error", "message": "It failed."}
-LOST = {"type": "disconnected", "resend": True, "message": "gone"}
-REFUSED_LINE = {"type": "disconnected", "resend": False, "message": "too large"}
+LOST = {"type": "disconnected", "refused": False, "message": "gone"}
+REFUSED = {"type": "disconnected", "refused": True, "message": "too large"}
 
 
 def delta(text: str) -> dict[str, Any]:
@@ -75,8 +75,8 @@ def play(modules: Page, *events: dict[str, Any]) -> list[dict[str, Any]]:
         ([ASKED, PUT, FAILED | {"turn": None}], {"status": "sent"}),
         ([ASKED, {"type": "withdrawn", "id": "q"}], {"status": "cancelled"}),
         ([ASKED, LOST], {"status": "waiting"}),
-        ([ASKED, PUT, LOST], {"status": "waiting", "waitsFor": "connection"}),
-        ([ASKED, PUT, REFUSED_LINE], {"status": "failed", "error": {"code": None, "message": "too large"}}),
+        ([ASKED, PUT, LOST], {"status": "lost", "turn": None}),
+        ([ASKED, PUT, REFUSED], {"status": "failed", "error": {"code": None, "message": "too large"}}),
         ([ASKED, PUT, ACCEPTED, delta("A"), LOST], {"status": "lost", "text": "A"}),
         ([ASKED, PUT, ACCEPTED, LOST, delta("in the middle")], {"status": "lost", "text": ""}),
         ([ASKED, PUT, ACCEPTED, LOST, DONE], {"status": "done", "text": "Ada."}),
@@ -186,22 +186,22 @@ def test_a_file_says_how_far_it_is(modules: Page, events: list[dict[str, Any]], 
 
 
 @pytest.mark.parametrize(
-    ("code", "words", "resend"),
+    ("code", "words", "refused"),
     [
-        (1001, "restarting", True),
-        (1006, "is lost", True),
-        (1008, "could not make sense", False),
-        (1009, "too large", False),
-        (1012, "restarting", True),
-        (1013, "busy", True),
-        (4401, "login has ended", True),
-        (4429, "too many chat pages", True),
+        (1001, "restarting", False),
+        (1006, "is lost", False),
+        (1008, "could not make sense", True),
+        (1009, "too large", True),
+        (1012, "restarting", False),
+        (1013, "busy", False),
+        (4401, "login has ended", False),
+        (4429, "too many chat pages", False),
     ],
 )
-def test_every_end_of_a_connection_has_words(modules: Page, code: int, words: str, resend: bool) -> None:
+def test_every_end_of_a_connection_has_words(modules: Page, code: int, words: str, refused: bool) -> None:
     meaning = modules.evaluate('async code => (await import("/static/closes.js")).meaningOf(code)', code)
     assert words in meaning["words"]
-    assert meaning["resend"] is resend
+    assert meaning["refused"] is refused
     assert meaning["login"] is (code == 4401)
 
 

@@ -1,4 +1,4 @@
-"""What goes wrong is said in words, and the person can go on: refused files, failed answers, a server that goes away."""
+"""What goes wrong is said in words, and the person can go on: refused files, failed answers, a server that is gone."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_a_hostile_pdf_ends_in_words_and_the_chat_goes_on(visitor: Visitor, name
 def test_a_question_about_a_file_that_could_not_be_read_is_not_asked_without_saying_so(visitor: Visitor) -> None:
     page = visitor.open()
     held: list[Route] = []
-    page.route("**/api/document/", held.append)
+    page.route("**/api/document/", lambda route: held.append(route))
     visitor.drop(("fake.pdf", b"no PDF"))
     visitor.ask("What is inside this PDF?")
     expect(visitor.turn().locator(".status")).to_have_text("Will be asked when fake.pdf has been read.")

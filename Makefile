@@ -1,0 +1,62 @@
+# The verbs of the project: run, test, lint, types, corpus. README and CI call the same ones.
+
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP_QUIET := --quiet --disable-pip-version-check
+# The newest Python that is new enough; `make PYTHON=… run` chooses another.
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+
+.PHONY: run test lint types format corpus clean help
+
+help: ## what can be made
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+
+run: $(VENV)/.installed ## starts everything on http://localhost:8000/ (HOST and PORT change that)
+	@exec $(PY) manage.py serve
+
+test: $(VENV)/.installed-dev browser ## installs what the tests need and runs all of them
+	@$(PY) -m pytest -n 2 --dist loadfile $(TESTS)
+
+lint: $(VENV)/.installed-dev ## style
+	@$(PY) -m ruff check . && $(PY) -m ruff format --check .
+
+types: $(VENV)/.installed-dev ## types
+	@$(PY) -m mypy miva epsilon tests manage.py
+
+format: $(VENV)/.installed-dev ## brings the style in order
+	@$(PY) -m ruff check --fix . && $(PY) -m ruff format .
+
+corpus: $(VENV)/.installed ## reads a folder of PDFs and counts: make corpus FOLDER=../shared/pdfs/corpus
+	@$(PY) manage.py corpus $(or $(FOLDER),../shared/pdfs/corpus)
+
+clean: ## removes what was installed (data/ stays)
+	rm -rf $(VENV)
+
+# uv is many times faster than pip; where it cannot be had, or cannot reach the registry, pip does the same.
+define install
+	@$(PY) -m uv --version >/dev/null 2>&1 || $(PY) -m pip install $(PIP_QUIET) uv >/dev/null 2>&1 || true
+	@$(PY) -m uv pip install --quiet --system-certs --python $(PY) -r $(1) 2>/dev/null \
+		|| $(PY) -m pip install $(PIP_QUIET) -r $(1)
+endef
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed and was not found. Install it, or name it: make PYTHON=/path/to/python $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "The environment could not be made. On Debian and Ubuntu: apt-get install python3-venv"; rm -rf $(VENV); exit 1; }
+
+$(VENV)/.installed: requirements_websocket.txt | $(VENV)/bin/python
+	@echo "Installing (the first time only) …"
+	$(call install,requirements_websocket.txt)
+	@touch $@
+
+$(VENV)/.installed-dev: requirements_dev.txt requirements_websocket.txt | $(VENV)/bin/python
+	@echo "Installing what the tests need (the first time only) …"
+	$(call install,requirements_dev.txt)
+	@touch $@ $(VENV)/.installed
+
+.PHONY: browser
+browser:
+	@command -v chromium chromium-browser google-chrome >/dev/null \
+		|| { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && echo "Installing Chromium for the tests of the page …" \
+			&& apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
+		|| { echo "The tests of the page need a browser: install Chromium or Google Chrome, for one with 'sudo apt-get install chromium'."; exit 1; }

@@ -1,0 +1,148 @@
+"""The product as a user starts it: one real server process with a data folder of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared"
+START_S = 60.0 * float(os.environ.get("TEST_PATIENCE", "1"))
+PATIENCE_S = 30.0 * float(os.environ.get("TEST_PATIENCE", "1"))
+"""How long a test waits for what should come at once; slow machines stretch it with TEST_PATIENCE."""
+
+SERVERS = ("uvicorn", "daphne", "runserver", "serve")
+
+
+def command_for(server: str, port: int) -> list[str]:
+    """The command of contract section 1 that starts this server."""
+    python = sys.executable
+    match server:
+        case "uvicorn":
+            # As the README says for production: frames of the size that the settings allow.
+            return [
+                python,
+                "-m",
+                "uvicorn",
+                "epsilon.asgi:application",
+                "--port",
+                str(port),
+                "--ws-max-size",
+                "80000000",
+            ]
+        case "daphne":
+            return [python, "-m", "daphne", "-b", "127.0.0.1", "-p", str(port), "epsilon.asgi:application"]
+        case "runserver":
+            return [python, "manage.py", "runserver", "--noreload", f"127.0.0.1:{port}"]
+        case "serve":
+            return [python, "manage.py", "serve"]
+    raise ValueError(server)
+
+
+class Product:
+    """One server; its address stays the same over restarts. `environment` goes on top of this process's."""
+
+    def __init__(self, folder: Path, server: str = "uvicorn", *, port: int | None = None, **environment: str) -> None:
+        self.folder = folder
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.server = server
+        self.port = port or free_port()
+        self.url = f"http://127.0.0.1:{self.port}/"
+        self.socket_url = f"ws://127.0.0.1:{self.port}/ws/chat/"
+        self.data = self.folder / "data"
+        self._environment = {"MIVA_RATE": "10000/min", "MIVA_SOCKETS": "1000"} | environment
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def environment(self) -> dict[str, str]:
+        """The settings that the server gets: none of this process's own, but what a test gives."""
+        ours = ("MIVA_", "REDIS_", "DATABASE_URL", "SECRET_KEY", "ALLOWED_HOSTS", "DEBUG", "CSRF_", "HOST", "PORT")
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+        own = {"MIVA_DATA_DIR": str(self.data), "PORT": str(self.port), "PYTHONUNBUFFERED": "1"}
+        return inherited | own | self._environment
+
+    def start(self) -> Product:
+        """Returns when the server answers; raises RuntimeError with its last words where it does not."""
+        with (self.folder / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                command_for(self.server, self.port),
+                cwd=ROOT,
+                env=self.environment(),
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + START_S
+        while time.monotonic() < deadline and self.process.poll() is None:
+            with contextlib.suppress(OSError), urllib.request.urlopen(self.url + "api/health/live/", timeout=5):
+                return self
+            time.sleep(0.05)
+        self.kill()
+        raise RuntimeError(f"The server did not start:\n{self.log()[-3000:]}")
+
+    def stop(self) -> int | None:
+        """Ends the server as an operator does (SIGTERM); returns its exit code, None where it had to be killed."""
+        if self.process is None:
+            return None
+        self.process.terminate()
+        try:
+            return self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            return None
+        finally:
+            self.kill()
+
+    def kill(self) -> None:
+        """Ends the server and all that it started in its session, without a warning."""
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            self.process = None
+
+    def run(self, *arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+        """A management command with the same settings."""
+        command = [sys.executable, "manage.py", *arguments]
+        return subprocess.run(
+            command, cwd=ROOT, env=self.environment(), text=True, capture_output=True, timeout=120, **options
+        )
+
+    def log(self) -> str:
+        """Everything that the server has written."""
+        return (self.folder / "server.log").read_text(errors="replace")
+
+    def __enter__(self) -> Product:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def process_tree(root: int) -> list[int]:
+    """The ids of a process and all its descendants that are alive now."""
+    children: dict[int, list[int]] = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            with contextlib.suppress(OSError):
+                parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+                children.setdefault(parent, []).append(int(folder.name))
+    found, todo = [], [root]
+    while todo:
+        pid = todo.pop()
+        found.append(pid)
+        todo += children.get(pid, [])
+    return found

@@ -1,0 +1,267 @@
+"""The floors of the house (docs: design, "The house"): who may import whom, held by walking every import."""
+
+from __future__ import annotations
+
+import ast
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+TRANSPORT = (
+    "manage",
+    "epsilon.asgi",
+    "epsilon.wsgi",
+    "epsilon.urls",
+    "miva.admin",
+    "miva.api",
+    "miva.consumers",
+    "miva.dialogues",
+    "miva.management",
+    "miva.middleware",
+    "miva.routing",
+    "miva.servers",
+    "miva.urls",
+)
+GROUND = ("miva.protocol",)
+ENGINE = ("miva.engine",)
+SETTINGS = ("epsilon.settings",)
+MAY_READ_ENVIRONMENT = "epsilon.settings"
+MAY_NAME_THE_SETTINGS = ("manage", "epsilon.asgi", "epsilon.wsgi")
+
+
+@dataclass(frozen=True)
+class Import:
+    """One import: `target` is the module where that is ours, else the outside package's name."""
+
+    source: str
+    target: str
+    line: int
+    at_top: bool
+    """Done when the module is loaded, not inside a function or for the type checker alone."""
+
+
+class Tree:
+    """The product's modules under a folder, and their imports."""
+
+    def __init__(self, root: Path) -> None:
+        paths = [root / "manage.py", *(root / "epsilon").rglob("*.py"), *(root / "miva").rglob("*.py")]
+        self.sources = {_name(root, path): path.read_text() for path in paths if "migrations" not in path.parts}
+        self.trees = {name: ast.parse(source) for name, source in self.sources.items()}
+        self.packages = {_name(root, path) for path in paths if path.name == "__init__.py"}
+        self.imports = [found for name in self.trees for found in self._imports(name)]
+
+    def ours(self, source: str) -> list[Import]:
+        """What a module imports of the product."""
+        return [found for found in self.imports if found.source == source and found.target in self.trees]
+
+    def _imports(self, name: str) -> Iterator[Import]:
+        lazy = {id(inner) for node in ast.walk(self.trees[name]) if _is_lazy(node) for inner in ast.walk(node)}
+        for node in ast.walk(self.trees[name]):
+            for target in self._targets(name, node):
+                yield Import(name, target, getattr(node, "lineno", 0), id(node) not in lazy)
+
+    def _targets(self, name: str, node: ast.AST) -> Iterator[str]:
+        if isinstance(node, ast.Import):
+            yield from (self._known(alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                package = name.split(".") if name in self.packages else name.split(".")[:-1]
+                base = ".".join([*package[: len(package) - node.level + 1], *filter(None, [node.module])])
+            for alias in node.names:
+                whole = f"{base}.{alias.name}"
+                yield whole if whole in self.trees else self._known(base)
+        elif isinstance(node, ast.Call) and _called(node.func) in {"import_module", "__import__", "import_string"}:
+            if node.args and isinstance(node.args[0], ast.Constant):
+                yield self._known(str(node.args[0].value))
+
+    def _known(self, target: str) -> str:
+        while target not in self.trees and target.rpartition(".")[0] in self.trees:
+            target = target.rpartition(".")[0]
+        return target
+
+
+def _name(root: Path, path: Path) -> str:
+    parts = list(path.relative_to(root).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _is_lazy(node: ast.AST) -> bool:
+    if isinstance(node, ast.If):
+        return ast.unparse(node.test) in {"TYPE_CHECKING", "typing.TYPE_CHECKING"}
+    return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+
+
+def _called(function: ast.expr) -> str:
+    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+
+
+def _within(name: str, floors: tuple[str, ...]) -> bool:
+    return any(name == floor or name.startswith(f"{floor}.") for floor in floors)
+
+
+def protocol_is_pure(tree: Tree) -> list[str]:
+    """The ground floor imports the standard library and itself."""
+    return [
+        _words(found)
+        for found in tree.imports
+        if _within(found.source, GROUND)
+        and not _within(found.target, GROUND)
+        and found.target.partition(".")[0] not in sys.stdlib_module_names
+    ]
+
+
+def protocol_does_no_io(tree: Tree) -> list[str]:
+    """Of the standard library, the ground floor leaves out clock, sockets, files, processes and asyncio."""
+    worldly = {"asyncio", "datetime", "io", "os", "pathlib", "random", "select", "socket", "sqlite3", "subprocess"}
+    worldly |= {"secrets", "ssl", "tempfile", "threading", "time", "urllib.request"}
+    return [_words(f) for f in tree.imports if _within(f.source, GROUND) and _within(f.target, tuple(worldly))]
+
+
+def services_stay_below_transport(tree: Tree) -> list[str]:
+    """A service imports ground and services; nothing outside the transport floor imports it."""
+    return [
+        _words(found)
+        for found in tree.imports
+        if not _within(found.source, TRANSPORT) and _within(found.target, TRANSPORT) and found.source != found.target
+    ]
+
+
+def settings_know_nothing_of_the_app(tree: Tree) -> list[str]:
+    """Settings are read before there is an app."""
+    return [_words(f) for f in tree.imports if f.source in SETTINGS and _within(f.target, ("miva",))]
+
+
+def engine_lives_next_door(tree: Tree) -> list[str]:
+    """The engine imports nothing of the rest, nor Django; and nothing of the rest imports the engine."""
+    out = [
+        _words(found)
+        for found in tree.imports
+        if _within(found.source, ENGINE)
+        and not _within(found.target, ENGINE)
+        and _within(found.target, ("miva", "epsilon", "django", "channels", "rest_framework", "manage"))
+    ]
+    into = [_words(f) for f in tree.imports if not _within(f.source, ENGINE) and _within(f.target, ENGINE)]
+    return out + into
+
+
+def only_settings_read_the_environment(tree: Tree) -> list[str]:
+    """`os.environ`, `os.getenv`, `environ` stand in epsilon/settings.py; entry points may name the settings module."""
+    found = []
+    for name, module in tree.trees.items():
+        for node in ast.walk(module):
+            if not _reads_environment(node) or name == MAY_READ_ENVIRONMENT:
+                continue
+            if name in MAY_NAME_THE_SETTINGS and _names_the_settings_only(module, node):
+                continue
+            found.append(f"{name}, line {getattr(node, 'lineno', 0)}: {ast.unparse(node)}")
+    return found
+
+
+def _reads_environment(node: ast.AST) -> bool:
+    if isinstance(node, ast.Attribute):
+        return node.attr in {"environ", "environb", "getenv", "getenvb"}
+    if isinstance(node, ast.ImportFrom):
+        return node.module == "os" and any(alias.name in {"environ", "getenv"} for alias in node.names)
+    return isinstance(node, ast.Import) and any(alias.name.partition(".")[0] == "environ" for alias in node.names)
+
+
+def _names_the_settings_only(module: ast.Module, node: ast.AST) -> bool:
+    calls = [call for call in ast.walk(module) if isinstance(call, ast.Call)]
+    return any(
+        ast.unparse(call) == "os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'epsilon.settings')"
+        and any(inner is node for inner in ast.walk(call.func))
+        for call in calls
+    )
+
+
+def packages_that_start_others_are_empty(tree: Tree) -> list[str]:
+    """Empty, so that `python -m miva.engine` loads neither Django nor the relay."""
+    return [f"{name}/__init__.py is not empty" for name in ("miva", "miva.engine") if tree.sources[name].strip()]
+
+
+def modules_do_not_import_in_a_circle(tree: Tree) -> list[str]:
+    """Each module can be read before those that import it; an import inside a function counts too."""
+    done: set[str] = set()
+    circles = []
+
+    def visit(name: str, path: list[str]) -> None:
+        if name in path:
+            circles.append(" → ".join([*path[path.index(name) :], name]))
+        elif name not in done:
+            for found in tree.ours(name):
+                if not (found.target in tree.packages and name.startswith(f"{found.target}.")):
+                    visit(found.target, [*path, name])
+            done.add(name)
+
+    for name in tree.trees:
+        visit(name, [])
+    return circles
+
+
+def _words(found: Import) -> str:
+    return f"{found.source}, line {found.line}, imports {found.target}"
+
+
+RULES: dict[Callable[[Tree], list[str]], dict[str, str]] = {
+    protocol_is_pure: {"miva/protocol/frames.py": "import msgspec", "miva/protocol/plain.py": "from miva import hub"},
+    protocol_does_no_io: {"miva/protocol/frames.py": "import time", "miva/protocol/v1.py": "from asyncio import sleep"},
+    services_stay_below_transport: {
+        "miva/hub.py": "from miva.consumers import ChatConsumer",
+        "miva/documents/store.py": "from ..api import errors",
+        "miva/conversation.py": "def late() -> None:\n    from miva import dialogues",
+    },
+    settings_know_nothing_of_the_app: {"epsilon/settings.py": "from miva import limits"},
+    engine_lives_next_door: {
+        "miva/engine/text.py": "from django.conf import settings",
+        "miva/engine/search.py": "from miva.protocol import envelope",
+        "miva/engine_process.py": "from miva.engine import server",
+    },
+    only_settings_read_the_environment: {
+        "miva/hub.py": "import os\nPATIENCE = os.environ.get('PATIENCE')",
+        "miva/limits.py": "from os import getenv",
+        "epsilon/asgi.py": "DEBUG = os.environ['DEBUG']",
+    },
+    packages_that_start_others_are_empty: {"miva/__init__.py": "x = 1", "miva/engine/__init__.py": "import json"},
+    modules_do_not_import_in_a_circle: {"miva/models.py": "from miva import library"},
+}
+"""Each rule, and lines that break it when they are planted at the end of these files."""
+
+
+@pytest.fixture(scope="module")
+def tree() -> Tree:
+    return Tree(ROOT)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_the_house_keeps_the_rule(rule: Callable[[Tree], list[str]], tree: Tree) -> None:
+    assert rule(tree) == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "path", "line"),
+    [(rule, path, line) for rule, plants in RULES.items() for path, line in plants.items()],
+    ids=lambda value: getattr(value, "__name__", value).partition("\n")[0],
+)
+def test_a_planted_violation_is_found(
+    rule: Callable[[Tree], list[str]], path: str, line: str, tmp_path: Path, tree: Tree
+) -> None:
+    for name in ("manage.py", "epsilon", "miva"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, tmp_path / name)
+    with (tmp_path / path).open("a") as file:
+        file.write(f"\n{line}\n")
+    planted = [words for words in rule(Tree(tmp_path)) if words not in rule(tree)]
+    assert planted, f"{rule.__name__} does not see {line!r} in {path}"
+
+
+def test_the_walk_sees_the_whole_product(tree: Tree) -> None:
+    """A rule over an empty list of modules would hold for ever."""
+    assert len(tree.trees) > 60
+    assert {found.target for found in tree.ours("miva.consumers")} >= {"miva.hub", "miva.limits", "miva.protocol.plain"}
