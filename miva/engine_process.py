@@ -77,7 +77,9 @@ class _Watcher(threading.Thread):
         ]
         while not self._ending.is_set():
             started = time.monotonic()
-            self._child = subprocess.Popen(command, stdin=subprocess.PIPE, cwd=settings.BASE_DIR)
+            self._child = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, cwd=settings.BASE_DIR
+            )
             if self._ending.is_set():  # stop() may have looked before there was a child to end
                 self._child.terminate()
             code = self._child.wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import tempfile
 from collections.abc import Iterable
@@ -22,6 +23,7 @@ class Server:
     def __init__(self, path: str, pieces: Iterable[bytes], **headers: str) -> None:
         self.pieces = iter(pieces)
         self.read = 0
+        self.is_over = False
         self.sent: list[dict[str, Any]] = []
         self.scope = {
             "type": "http",
@@ -38,26 +40,23 @@ class Server:
         }
 
     async def receive(self) -> dict[str, Any]:
+        if self.is_over:
+            await asyncio.Event().wait()  # the client waits for its answer
         piece = next(self.pieces, None)
         self.read += len(piece or b"")
-        return {"type": "http.request", "body": piece or b"", "more_body": piece is not None}
+        self.is_over = piece is None
+        return {"type": "http.request", "body": piece or b"", "more_body": not self.is_over}
 
     async def send(self, message: Any) -> None:
         self.sent.append(message)
 
     async def run(self) -> tuple[int, Any]:
         """Status and JSON of the answer."""
-        await BoundedHandler()(self.scope, self._receive_until_answered, self.send)
+        await BoundedHandler()(self.scope, self.receive, self.send)
         assert self.sent[-1]["type"] == "http.response.body"
         assert not self.sent[-1].get("more_body")
         body = b"".join(message.get("body", b"") for message in self.sent[1:])
         return self.sent[0]["status"], json.loads(body)
-
-    async def _receive_until_answered(self) -> dict[str, Any]:
-        message = await self.receive()
-        if not message["body"] and self.sent:
-            return {"type": "http.disconnect"}
-        return message
 
 
 def pieces(size: int) -> Iterable[bytes]:

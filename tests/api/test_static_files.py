@@ -39,6 +39,7 @@ async def test_a_file_can_be_asked_about() -> None:
     assert response.headers["Content-Length"] == str(STYLE.stat().st_size)
 
 
+@pytest.mark.django_db  # closing an answer looks after the database's connections
 def test_a_synchronous_server_serves_it_too() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
