@@ -20,6 +20,7 @@ const part = (id) => document.getElementById(id)
 
 const contents = new Map() // upload id -> File, for a second try
 let user = null
+let hasLoginEnded = false
 let limits = null
 
 const store = {
@@ -46,7 +47,10 @@ const connection = new Connection(chatAddress(location), {
     if (frame.type === "accepted") asker.cancelWhatIsStopping()
     return undefined
   },
-  onClosed: ({ words, refused }) => store.tell({ type: "disconnected", refused, message: words }),
+  onClosed: ({ words, refused, login }) => {
+    hasLoginEnded ||= login
+    store.tell({ type: "disconnected", refused, message: words })
+  },
   renewLogin: async () => {
     const answer = await fetch(location.pathname, { cache: "no-store" })
     if (!answer.ok) throw new Error(`the page answered ${answer.status}`)
@@ -92,15 +96,29 @@ function draw() {
 // --- What the server says first --------------------------------------------------------------------------------------
 
 function meet(hello) {
-  const isSomebodyElse = user !== null && !user.guest && (user.name !== hello.user.name || hello.user.guest)
-  if (isSomebodyElse) startAnew()
+  if (user !== null) meetAgain(hello.user)
   user = hello.user
+  hasLoginEnded = false
   limits = hello.limits
   connectionView.showUser(user)
   part("limits").textContent = `PDF or plain text, up to ${sizeInWords(limits.max_file)} a file.`
 }
 
-/** What a person asked is not for the eyes of the next one at this screen. */
+/** A guest who signed in, and an account that comes back, keep their conversation; nobody else may see or continue it. */
+function meetAgain(now) {
+  const isSame = user.guest === now.guest && user.name === now.name
+  if (isSame && !(hasLoginEnded && now.guest)) return
+  const end = user.guest && !now.guest ? "" : "Your login has ended. "
+  if (end) startAnew()
+  notice(`${end}You are speaking as ${now.guest ? "a guest" : now.name} now.`)
+}
+
+function notice(words) {
+  part("notice").textContent = words
+  part("notice").hidden = words === ""
+  if (words) announce(words)
+}
+
 function forget() {
   startAnew()
   user = null
@@ -115,6 +133,7 @@ function ask(message) {
     composer.complain(complaint)
     return false
   }
+  notice("")
   asker.ask(message)
   draw()
   follower.goToEnd()

@@ -3,11 +3,11 @@
 const FIRST_PAUSE_MS = 500
 const LONGEST_PAUSE_MS = 30_000
 
-// words: what happened. slow: wait long at once. refused: what was sent last is the reason. login: see who is speaking now.
+// words: what happened. slow: wait long at once. refused: what was sent last is the reason. login: see who speaks now.
 const CLOSES = {
   1001: { words: "The server is restarting." },
-  1008: { words: "The server ended the connection because it could not make sense of what this page sent.", slow: true, refused: true },
-  1009: { words: "The server ended the connection because the question was too large for it.", refused: true },
+  1008: { words: "The server could not make sense of what this page sent.", slow: true, refused: true },
+  1009: { words: "The question was too large for the server.", refused: true },
   1012: { words: "The server is restarting." },
   1013: { words: "The server is busy.", slow: true },
   4401: { words: "Your login has ended.", login: true },

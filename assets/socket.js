@@ -114,7 +114,6 @@ export class Connection {
   async #renewLogin() {
     if (this.#loginEnded) return this.#events.onState({ kind: "signed out" })
     this.#loginEnded = true
-    this.#events.onState({ kind: "connecting" })
     try {
       await this.#events.renewLogin()
     } catch {

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from asgiref.sync import async_to_sync
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm
+from django.db import transaction
 from django.db.models import Count, Model, QuerySet
 from django.http import HttpRequest
 from rest_framework.authtoken import admin as token_admin
@@ -42,13 +44,16 @@ class _Forgetting(admin.ModelAdmin):  # type: ignore[type-arg]
         self.delete_queryset(request, type(obj)._default_manager.filter(pk=obj.pk))
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        """Deletes rows."""
-        for owner_id, document_id in list(self.documents(queryset).values_list("owner_id", "pk")):
-            try:
-                async_to_sync(library.forget)(owner_id, document_id)
-            except NotFound:
-                continue  # deleted by its owner in between
-        super().delete_queryset(request, queryset)
+        """Deletes rows, once the admin's own transaction is over: the library works in a thread of its own."""
+        rows = queryset.model._default_manager.filter(pk__in=list(queryset.values_list("pk", flat=True)))
+
+        def delete() -> None:
+            for owner_id, document_id in list(self.documents(rows).values_list("owner_id", "pk")):
+                with contextlib.suppress(NotFound):  # deleted by its owner in between
+                    async_to_sync(library.forget)(owner_id, document_id)
+            super(_Forgetting, self).delete_queryset(request, rows)
+
+        transaction.on_commit(delete)
 
 
 class _LookOnly(admin.ModelAdmin):  # type: ignore[type-arg]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ast
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -42,29 +42,32 @@ class Import:
     source: str
     target: str
     line: int
-    at_top: bool
-    """Done when the module is loaded, not inside a function or for the type checker alone."""
 
 
 class Tree:
-    """The product's modules under a folder, and their imports."""
+    """The product's modules, and their imports."""
 
-    def __init__(self, root: Path) -> None:
-        paths = [root / "manage.py", *(root / "epsilon").rglob("*.py"), *(root / "miva").rglob("*.py")]
-        self.sources = {_name(root, path): path.read_text() for path in paths if "migrations" not in path.parts}
-        self.trees = {name: ast.parse(source) for name, source in self.sources.items()}
-        self.packages = {_name(root, path) for path in paths if path.name == "__init__.py"}
+    def __init__(self, sources: dict[str, str]) -> None:
+        """`sources`: the text of each file by its path in the repository."""
+        self.sources = {_name(path): source for path, source in sources.items()}
+        self.trees = {name: _parsed(source) for name, source in self.sources.items()}
+        self.packages = {_name(path) for path in sources if path.endswith("__init__.py")}
         self.imports = [found for name in self.trees for found in self._imports(name)]
+
+    @staticmethod
+    def read(root: Path) -> dict[str, str]:
+        """The sources of the product under a folder; migrations are Django's own."""
+        paths = [root / "manage.py", *(root / "epsilon").rglob("*.py"), *(root / "miva").rglob("*.py")]
+        return {path.relative_to(root).as_posix(): path.read_text() for path in paths if "migrations" not in path.parts}
 
     def ours(self, source: str) -> list[Import]:
         """What a module imports of the product."""
         return [found for found in self.imports if found.source == source and found.target in self.trees]
 
     def _imports(self, name: str) -> Iterator[Import]:
-        lazy = {id(inner) for node in ast.walk(self.trees[name]) if _is_lazy(node) for inner in ast.walk(node)}
         for node in ast.walk(self.trees[name]):
             for target in self._targets(name, node):
-                yield Import(name, target, getattr(node, "lineno", 0), id(node) not in lazy)
+                yield Import(name, target, getattr(node, "lineno", 0))
 
     def _targets(self, name: str, node: ast.AST) -> Iterator[str]:
         if isinstance(node, ast.Import):
@@ -78,8 +81,7 @@ class Tree:
                 whole = f"{base}.{alias.name}"
                 yield whole if whole in self.trees else self._known(base)
         elif isinstance(node, ast.Call) and _called(node.func) in {"import_module", "__import__", "import_string"}:
-            if node.args and isinstance(node.args[0], ast.Constant):
-                yield self._known(str(node.args[0].value))
+            yield from (self._known(str(name.value)) for name in node.args[:1] if isinstance(name, ast.Constant))
 
     def _known(self, target: str) -> str:
         while target not in self.trees and target.rpartition(".")[0] in self.trees:
@@ -87,15 +89,13 @@ class Tree:
         return target
 
 
-def _name(root: Path, path: Path) -> str:
-    parts = list(path.relative_to(root).with_suffix("").parts)
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+@cache
+def _parsed(source: str) -> ast.Module:
+    return ast.parse(source)
 
 
-def _is_lazy(node: ast.AST) -> bool:
-    if isinstance(node, ast.If):
-        return ast.unparse(node.test) in {"TYPE_CHECKING", "typing.TYPE_CHECKING"}
-    return isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+def _name(path: str) -> str:
+    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
 def _called(function: ast.expr) -> str:
@@ -235,8 +235,13 @@ RULES: dict[Callable[[Tree], list[str]], dict[str, str]] = {
 
 
 @pytest.fixture(scope="module")
-def tree() -> Tree:
-    return Tree(ROOT)
+def sources() -> dict[str, str]:
+    return Tree.read(ROOT)
+
+
+@pytest.fixture(scope="module")
+def tree(sources: dict[str, str]) -> Tree:
+    return Tree(sources)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
@@ -250,15 +255,10 @@ def test_the_house_keeps_the_rule(rule: Callable[[Tree], list[str]], tree: Tree)
     ids=lambda value: getattr(value, "__name__", value).partition("\n")[0],
 )
 def test_a_planted_violation_is_found(
-    rule: Callable[[Tree], list[str]], path: str, line: str, tmp_path: Path, tree: Tree
+    rule: Callable[[Tree], list[str]], path: str, line: str, sources: dict[str, str], tree: Tree
 ) -> None:
-    for name in ("manage.py", "epsilon", "miva"):
-        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-        copy(ROOT / name, tmp_path / name)
-    with (tmp_path / path).open("a") as file:
-        file.write(f"\n{line}\n")
-    planted = [words for words in rule(Tree(tmp_path)) if words not in rule(tree)]
-    assert planted, f"{rule.__name__} does not see {line!r} in {path}"
+    planted = Tree(sources | {path: f"{sources[path]}\n{line}\n"})
+    assert len(rule(planted)) > len(rule(tree)), f"{rule.__name__} does not see {line!r} in {path}"
 
 
 def test_the_walk_sees_the_whole_product(tree: Tree) -> None:

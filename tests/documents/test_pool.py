@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -100,7 +101,7 @@ def test_idle_processes_killed_from_outside_are_replaced(make_pool: MakePool) ->
     assert text_of(pool) == "still working"
     for process in [*workers(), *zygotes()]:
         os.kill(process, signal.SIGKILL)
-        eventually(lambda process=process: not alive(process))
+        eventually(partial(gone, process))
         assert text_of(pool) == "still working"
 
 
@@ -110,7 +111,7 @@ def test_cancelling_kills_the_process_and_frees_its_place(make_pool: MakePool) -
     reading = submit(pool, hanging_pdf())
     [worker] = eventually(computing)
     reading.cancel()
-    eventually(lambda: not alive(worker))
+    eventually(partial(gone, worker))
     with pytest.raises(CancelledError):
         reading.result(timeout=SECONDS)
     assert text_of(pool) == "still working"
@@ -284,6 +285,11 @@ def test_a_worker_has_few_descriptors_and_knows_nothing_of_django(make_pool: Mak
     code = "import sys, miva.documents.zygote; print([name for name in sys.modules if 'django' in name])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def gone(process: int) -> bool:
+    """Whether a process has ended."""
+    return not alive(process)
 
 
 def computing() -> list[int]:

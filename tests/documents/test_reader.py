@@ -150,11 +150,11 @@ async def test_cancelling_the_last_who_waits_stops_the_reading(reader: Any, sett
 
 def test_it_works_from_threads_and_from_several_event_loops(reader: Any) -> None:
     def in_a_loop(number: int) -> str:
-        return asyncio.run(read(reader, make_pdf([f"loop {number}"]))).pages[0]
+        return str(asyncio.run(read(reader, make_pdf([f"loop {number}"]))).pages[0])
 
     def blocking(number: int) -> str:
         received = reader.receive_chunks([make_pdf([f"thread {number}"])], name="a.pdf", declared="application/pdf")
-        return reader.read_blocking(received).pages[0]
+        return str(reader.read_blocking(received).pages[0])
 
     found: list[str] = []
     threads = [

@@ -54,6 +54,7 @@ def test_what_a_guest_dropped_can_be_asked_about_after_signing_in_elsewhere(
     sign_up(other, "bob")
     sign_in(other, "bob")
     expect(page.locator("#speaker")).to_have_text("bob")
+    expect(page.locator("#notice")).to_have_text("You are speaking as bob now.")
     visitor.ask("Where does the tea come from?")
     visitor.wait_until("done")
     expect(visitor.turn().locator(".answer-text")).to_contain_text("Ilam")
@@ -73,6 +74,7 @@ def test_signing_out_elsewhere_takes_the_conversation_off_this_page(
     other.page.get_by_role("button", name="Sign out").click()
     expect(page.locator("#speaker")).to_have_text("Guest")
     visitor.wait_until_connected()
+    expect(page.locator("#notice")).to_have_text("Your login has ended. You are speaking as a guest now.")
     expect(page.locator(".turn")).to_have_count(0)
     expect(page.locator(".chip")).to_have_count(0)
 
