@@ -17,7 +17,7 @@ export class Asker {
 
   /** A new question, about all files on the shelf that can be read. */
   ask(message) {
-    const documents = this.#store.shelf.filter(isUsable).map(({ id, name, document }) => ({ upload: id, name, document }))
+    const documents = this.#store.shelf.filter(isUsable).map(({ id, name }) => ({ upload: id, name, document: null }))
     this.#store.tell({ type: "asked", id: newId(), message, documents })
     this.sendWhatCanGo()
   }
@@ -77,9 +77,10 @@ export class Asker {
   }
 
   #put(turn) {
-    const documents = turn.documents
-      .map((about) => ({ ...about, document: about.document ?? this.#store.shelf.find(({ id }) => id === about.upload)?.document }))
-      .filter(({ document }) => document)
+    // Named only now: a file that was sent twice, for its password, is another document for the server. A file that
+    // has left the shelf keeps the name it had, where the question is asked again.
+    const nameOf = ({ upload, document }) => this.#store.shelf.find(({ id }) => id === upload)?.document ?? document
+    const documents = turn.documents.map((about) => ({ ...about, document: nameOf(about) })).filter(({ document }) => document)
     this.#store.tell({ type: "put", id: turn.id, documents })
     this.#connection.send({
       type: "ask",

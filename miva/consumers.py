@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
 import time
@@ -160,7 +161,8 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
     async def _close(self, code: int) -> None:
         if self._is_open:
             self._is_open = False
-            await self.base_send({"type": "websocket.close", "code": code})
+            with contextlib.suppress(OSError, RuntimeError):  # the client was faster
+                await self.base_send({"type": "websocket.close", "code": code})
 
     async def _disconnect(self) -> None:
         self._is_open = False

@@ -79,6 +79,8 @@ async def ask(speaker: Speaker, request: Ask, tell: Tell, *, all_documents: bool
         raise Busy()
     if all_documents:
         documents = await library.all_ready(speaker.owner_id)
+    elif request.conversation and not request.documents and not request.files:
+        documents = await in_thread(history.documents_in_use)(speaker.owner_id, request.conversation)
     else:
         documents = await library.owned(speaker.owner_id, request.documents)
     files = await _receive(speaker, request)
@@ -113,7 +115,7 @@ async def cancel(speaker: Speaker, turn_id: str) -> None:
         raise NotFound("There is no such turn.") from why
     running = _turns.get(key)
     if running is not None and running.speaker.owner_id == speaker.owner_id:
-        await running.cancel()
+        running.cancel()
     elif not await in_thread(history.has_turn)(speaker.owner_id, key):
         raise NotFound("There is no such turn.")
 
@@ -149,6 +151,7 @@ class RunningTurn:
         self._tell = tell
         self._engine: EngineTurn | None = None
         self._task: asyncio.Task[None] | None = None
+        self._has_begun = False
         self._is_cancelled = False
         self._is_ending = False
         self._message_id: int | None = None
@@ -161,19 +164,21 @@ class RunningTurn:
         _tasks.add(self._task)
         self._task.add_done_callback(_tasks.discard)
 
-    async def cancel(self) -> None:
+    def cancel(self) -> None:
         """Stops the answer; the turn ends as Cancelled, unless it is ending by itself at this moment."""
         if self._is_cancelled or self._is_ending or self._task is None:
             return
         self._is_cancelled = True
-        if self._engine is not None:
-            await self._engine.cancel()
-        self._task.cancel()
+        if self._has_begun:  # a task that is cancelled before its first step would end without a word
+            self._task.cancel()
 
     async def _run(self, documents: Sequence[Document], files: Sequence[_InlineDocument]) -> None:
         events: AsyncIterator[Event] | None = None
         try:
             try:
+                self._has_begun = True
+                if self._is_cancelled:
+                    raise asyncio.CancelledError
                 async with self._thread.running:
                     await in_thread(history.set_state)(self.turn.pk, Turn.State.RUNNING)
                     ready = await self._read(documents, files)
@@ -186,6 +191,8 @@ class RunningTurn:
             except asyncio.CancelledError:
                 if not self._is_cancelled:
                     raise
+                if self._engine is not None:
+                    await self._engine.cancel()
                 await self._emit(Cancelled())
             except MivaError as why:
                 await self._emit(Failed(why))
@@ -253,9 +260,10 @@ class RunningTurn:
 
     async def _stored(self, done: Done, seq: int) -> Done:
         sources = await in_thread(history.named_sources)(self.speaker.owner_id, done.sources)
-        html = await asyncio.to_thread(to_html, done.text)
-        self._message_id = await in_thread(history.close_turn)(self.turn, Turn.State.DONE, seq, done.text, sources)
-        return replace(done, sources=tuple(sources), message_id=self._message_id, html=html)
+        text = history.storable(done.text)
+        html = await asyncio.to_thread(to_html, text)
+        self._message_id = await in_thread(history.close_turn)(self.turn, Turn.State.DONE, seq, text, sources)
+        return replace(done, text=text, sources=tuple(sources), message_id=self._message_id, html=html)
 
 
 class _ProgressTeller:

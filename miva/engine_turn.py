@@ -74,6 +74,9 @@ class EngineTurn:
                     if self._heard or attempt == 2:
                         yield self._end_of_closed(why)
                         return
+        except asyncio.CancelledError:
+            await self.cancel()
+            raise
         except MivaError as why:
             yield Failed(why)
         finally:

@@ -100,15 +100,15 @@ def open_turn(
     try:
         with transaction.atomic():
             stored = Conversation.objects.select_for_update().values_list("head", flat=True).get(pk=conversation.pk)
-            seq = next_seq(stored)
-            Conversation.objects.filter(pk=conversation.pk).update(head=seq)
             turn = Turn.objects.create(
                 owner_id=conversation.owner_id,
                 conversation=conversation,
                 client_id=storable(client_id),
-                accepted_seq=seq,
                 message=storable(message),
             )
+            turn.accepted_seq = next_seq(stored)  # only now, so that an id that was asked before costs no number
+            turn.save(update_fields=["accepted_seq"])
+            Conversation.objects.filter(pk=conversation.pk).update(head=turn.accepted_seq)
             turn.documents.set(Document.objects.filter(owner_id=conversation.owner_id, pk__in=documents))
             return turn, True
     except (IntegrityError, Conversation.DoesNotExist):
@@ -116,6 +116,13 @@ def open_turn(
         if turn_before is None:
             raise NotFound("A document or the conversation was deleted at this moment. Please ask again.") from None
         return turn_before, False
+
+
+def documents_in_use(owner_id: UUID, label: str) -> list[Document]:
+    """What a conversation's last question with documents was about, which a question without any goes on about."""
+    turns = Turn.objects.filter(owner_id=owner_id, conversation__label=storable(label), documents__isnull=False)
+    last = turns.order_by("-accepted_seq").first()
+    return list(last.documents.filter(status=Document.Status.READY)) if last else []
 
 
 def set_state(turn_id: UUID, state: Turn.State) -> None:

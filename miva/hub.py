@@ -55,6 +55,8 @@ class Hub:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wanted = asyncio.Event()
         self._joined: set[str] = set()
+        self._changed: set[str] = set()
+        """Topics whose membership may have to change: joined, or left, when the listener comes to it."""
         self._sends: set[asyncio.Task[None]] = set()
         self.connected = False
         """Whether the layer worked when it was last used."""
@@ -65,13 +67,13 @@ class Hub:
         if self._task is None or self._task.done():
             self._loop = asyncio.get_running_loop()
             self._task = self._loop.create_task(self._listen(), name="hub")
-        self._wanted.set()
+        self._look_at(topic)
 
         def unsubscribe() -> None:
             self._listeners[topic].discard(listener)
             if not self._listeners[topic]:
                 del self._listeners[topic]
-                self._wanted.set()
+                self._look_at(topic)
 
         return unsubscribe
 
@@ -133,7 +135,7 @@ class Hub:
                 if self.connected or pause == FIRST_PAUSE_S:
                     logger.warning("The channel layer is away (%s); trying again", why)
             self.connected = False
-            self._joined.clear()
+            self._join_all_again()
             await asyncio.sleep(pause)
             pause = min(LONGEST_PAUSE_S, pause * 2)
 
@@ -147,7 +149,7 @@ class Hub:
             while True:
                 self._wanted.clear()
                 if loop.time() - renewed > RENEW_S:
-                    self._joined.clear()
+                    self._join_all_again()
                     renewed = loop.time()
                 await self._follow(layer, channel)
                 self.connected = True
@@ -166,13 +168,24 @@ class Hub:
                 await asyncio.gather(received, return_exceptions=True)
 
     async def _follow(self, layer: BaseChannelLayer, channel: str) -> None:
-        topics = set(self._listeners)
-        for topic in topics - self._joined:
-            await layer.group_add(group_name(topic), channel)
-            self._joined.add(topic)
-        for topic in self._joined - topics:
-            await layer.group_discard(group_name(topic), channel)
-            self._joined.discard(topic)
+        """Brings the memberships in line with the subscriptions that changed."""
+        while self._changed:
+            topic = self._changed.pop()
+            is_wanted, is_joined = topic in self._listeners, topic in self._joined
+            if is_wanted and not is_joined:
+                await layer.group_add(group_name(topic), channel)
+                self._joined.add(topic)
+            elif is_joined and not is_wanted:
+                await layer.group_discard(group_name(topic), channel)
+                self._joined.discard(topic)
+
+    def _look_at(self, topic: str) -> None:
+        self._changed.add(topic)
+        self._wanted.set()
+
+    def _join_all_again(self) -> None:
+        self._joined.clear()
+        self._changed.update(self._listeners)
 
 
 hub = Hub()

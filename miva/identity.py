@@ -45,6 +45,8 @@ class Speaker:
 
 def speaker_of_token(token: str) -> Speaker:
     """The account behind a DRF token or a JWT access token; raises Unauthenticated for any other text."""
+    if not (token.isascii() and token.isprintable()):
+        raise Unauthenticated("This token is not known. Please sign in again.")
     if token.count(".") == 2:
         try:
             authentication = JWTAuthentication()
@@ -66,7 +68,8 @@ def speaker_of_session(session: SessionBase) -> Speaker | None:
 
     A live session without an account makes its browser a guest, who gets an owner at the first call.
     """
-    if not session.session_key or not session.exists(session.session_key):
+    session.keys()  # reads it: a session that ended, or never was, then has no key any more
+    if not session.session_key:
         return None
     user = user_of_session(session)
     if user is not None:

@@ -101,7 +101,7 @@ def session_cookie(header: str) -> str | None:
         morsel = SimpleCookie(header).get(settings.SESSION_COOKIE_NAME)
     except CookieError:
         return None
-    return morsel.value if morsel else None
+    return morsel.value if morsel and morsel.value.isalnum() and morsel.value.isascii() else None
 
 
 def origin_is_allowed(origin: str, host: str, scheme: str) -> bool:

@@ -107,7 +107,7 @@ class Turn(models.Model):
     owner = models.ForeignKey(Owner, on_delete=models.CASCADE, related_name="turns")
     conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="turns")
     client_id = models.CharField(max_length=255)
-    accepted_seq = models.PositiveBigIntegerField()
+    accepted_seq = models.PositiveBigIntegerField(default=0)
     message = models.TextField()
     documents: models.ManyToManyField[Document, Document] = models.ManyToManyField("Document", blank=True)
     state = models.CharField(max_length=9, choices=State.choices, default=State.WAITING)

@@ -59,4 +59,5 @@ async def _look_after() -> None:
         if waited >= CHECK_S:
             waited = 0.0
             for socket in list(_open):
-                await check(socket)
+                if socket.speaker.token or socket.speaker.session_key:
+                    await check(socket)

@@ -33,6 +33,8 @@ ENGINE = ("miva.engine",)
 SETTINGS = ("epsilon.settings",)
 MAY_READ_ENVIRONMENT = "epsilon.settings"
 MAY_NAME_THE_SETTINGS = ("manage", "epsilon.asgi", "epsilon.wsgi")
+MAY_HAND_IT_ON = ("miva.documents.forkserver", "miva.documents.ocr")
+"""These give the environment, or a part of it, to a program that they start, and take nothing from it themselves."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,7 @@ def only_settings_read_the_environment(tree: Tree) -> list[str]:
     found = []
     for name, module in tree.trees.items():
         for node in ast.walk(module):
-            if not _reads_environment(node) or name == MAY_READ_ENVIRONMENT:
+            if not _reads_environment(node) or name in (MAY_READ_ENVIRONMENT, *MAY_HAND_IT_ON):
                 continue
             if name in MAY_NAME_THE_SETTINGS and _names_the_settings_only(module, node):
                 continue

@@ -70,7 +70,8 @@ def _quote(question: str, documents: Sequence[Asked], previous: str) -> Answer:
     found = find(question, documents, previous)
     if not found:
         return Answer(f"I did not find this in {_names(documents)}. Try other words.{_unread(documents)}", [])
-    best = [s for s in found[:QUOTES] if s.score >= _KEEP * found[0].score]
+    telling = [hit for hit in found if not hit.passage.heading] or found
+    best = _best(telling)
     quotes = _merged(best)
     lines = [overview.quotation(passage, documents[number]) for number, passage, _ in quotes]
     if len(documents) > 1:
@@ -81,7 +82,18 @@ def _quote(question: str, documents: Sequence[Asked], previous: str) -> Answer:
         heading = "The documents say:" if len(documents) > 1 else "The document says:"
     text = f"{heading} {lines[0]}" if len(lines) == 1 else "\n\n".join([heading, *lines])
     ranked = [(number, passage) for number, passage, _ in sorted(quotes, key=lambda quote: -quote[2])]
-    return Answer(text + _unread(documents), _sources(documents, ranked, found[len(best) :]))
+    return Answer(text + _unread(documents), _sources(documents, ranked, [hit for hit in telling if hit not in best]))
+
+
+def _best(hits: list[SentenceHit]) -> list[SentenceHit]:
+    """The hits worth quoting; one without a word of the question only where it stands beside the best one."""
+    top = hits[0]
+    return [top] + [
+        hit
+        for hit in hits[1:QUOTES]
+        if hit.score >= _KEEP * top.score
+        and (hit.coverage > 0 or (hit.document == top.document and abs(hit.passage.number - top.passage.number) == 1))
+    ]
 
 
 def _merged(hits: list[SentenceHit]) -> list[tuple[int, Passage, float]]:

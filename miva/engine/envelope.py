@@ -47,24 +47,24 @@ class Envelope:
 
 
 def parse(message: str) -> Envelope:
-    """Take a message apart; a message that is not wholly an envelope is returned as a question without files.
+    """Take a message apart; one that is not wholly an envelope is a question without files.
 
     Takes time linear in the length of the message, whatever is in it.
     """
     header = _HEADER.search(message)
     if header is None:
-        return Envelope(message, ())
+        return Envelope(_restore(message), ())
     question = message[: header.start()]
     files: list[EnvelopeFile] = []
     while header is not None:
         end = _END.search(message, header.end())
         if end is None:
-            return Envelope(message, ())
+            return Envelope(_restore(message), ())
         files.append(_file(_name(header[1]), message[header.end() : end.start()]))
         if end.end() == len(message):
             return Envelope(_restore(question), tuple(files))
         header = _HEADER.match(message, end.end())
-    return Envelope(message, ())
+    return Envelope(_restore(message), ())
 
 
 def _file(name: str, body: str) -> EnvelopeFile:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from miva.protocol.errors import BadField
@@ -34,7 +35,7 @@ def label(data: dict[str, Any], name: str) -> str:
 def scalar(data: dict[str, Any], name: str) -> Scalar:
     """A member that may be missing, null, a number or a string."""
     value = data.get(name)
-    if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
+    if value is None or (isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)):
         return value
     if isinstance(value, str) and len(value) <= LONGEST_LABEL:
         return value

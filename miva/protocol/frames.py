@@ -24,7 +24,7 @@ def parse(text: str, nonce: str) -> dict[str, Any]:
 
     `nonce` is a word nobody can foresee: it marks the places of strings that were cut out (see `_cut`).
     """
-    skeleton, spans = (text, []) if len(text) < LONG else _cut(text, nonce)
+    skeleton, spans = (text, {}) if len(text) < LONG else _cut(text, nonce)
     if len(skeleton) > LARGEST_SKELETON:
         raise BadFrame("There is too much in this frame beside its files.")
     try:
@@ -34,7 +34,7 @@ def parse(text: str, nonce: str) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise BadFrame()
     if spans:
-        _put_back(data, nonce, spans)
+        _put_back(data, spans)
     return data
 
 
@@ -48,14 +48,14 @@ def dump(data: Any) -> str:
     return text
 
 
-def _cut(text: str, nonce: str) -> tuple[str, list[str]]:
-    """The frame with each long `"content": "…"` replaced by a short mark, and the strings that stood there.
+def _cut(text: str, nonce: str) -> tuple[str, dict[str, str]]:
+    """The frame with each long `"content": "…"` replaced by a short mark, and the string that stood there by its mark.
 
     In valid JSON `"content"` followed by a colon and a quote can only be a member's name and the start of its value, so
     nothing else is ever cut; a value with an escaped quote in it is no base64 and is left to the parser.
     """
     pieces: list[str] = []
-    spans: list[str] = []
+    spans: dict[str, str] = {}
     done = at = 0
     while (at := text.find(_KEY, at)) >= 0:
         at = _skip(text, at + len(_KEY))
@@ -68,8 +68,9 @@ def _cut(text: str, nonce: str) -> tuple[str, list[str]]:
         if end < 0:
             break
         if end - start >= LONG and text[end - 1] != "\\":
-            pieces += [text[done:start], f"{nonce}{len(spans)}"]
-            spans.append(text[start:end])
+            mark = f"{nonce}{len(spans)}"
+            pieces += [text[done:start], mark]
+            spans[mark] = text[start:end]
             done = end
         at = end
     return "".join([*pieces, text[done:]]), spans
@@ -81,12 +82,12 @@ def _skip(text: str, at: int) -> int:
     return at
 
 
-def _put_back(data: dict[str, Any], nonce: str, spans: list[str]) -> None:
+def _put_back(data: dict[str, Any], spans: dict[str, str]) -> None:
     files = data.get("files")
     for file in [data.get("file"), *(files if isinstance(files, list) else [])]:
         content = file.get("content") if isinstance(file, dict) else None
-        if isinstance(content, str) and content.startswith(nonce):
-            file["content"] = _unescape(spans[int(content[len(nonce) :])])
+        if isinstance(content, str) and content in spans:
+            file["content"] = _unescape(spans[content])
 
 
 def _unescape(span: str) -> str:

@@ -61,7 +61,9 @@ def test_a_string_that_ends_in_an_escaped_quote_is_left_to_the_parser() -> None:
 
 def test_several_long_files_keep_their_places() -> None:
     contents = [letter * frames.LONG for letter in "ABCD"]
-    found = same(json.dumps({"message": "", "file": {"content": contents[0]}, "files": [{"content": c} for c in contents]}))
+    found = same(
+        json.dumps({"message": "", "file": {"content": contents[0]}, "files": [{"content": c} for c in contents]})
+    )
     assert [file["content"] for file in found["files"]] == contents
 
 
@@ -149,14 +151,25 @@ def test_too_much_beside_the_files_is_a_bad_frame() -> None:
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=12),
-    lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(st.sampled_from(["content", "file", "files", "message", "x", NONCE]) | st.text(max_size=6), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(["content", "file", "files", "message", "x", NONCE]) | st.text(max_size=6),
+            inner,
+            max_size=4,
+        )
+    ),
     max_leaves=12,
 )
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(st.dictionaries(st.text(max_size=8), json_values, max_size=5), st.booleans(), st.sampled_from([None, 1]), st.booleans())
+@given(
+    st.dictionaries(st.text(max_size=8), json_values, max_size=5),
+    st.booleans(),
+    st.sampled_from([None, 1]),
+    st.booleans(),
+)
 @example({"file": {"content": NONCE}}, True, None, False)
 def test_any_object_is_read_as_the_standard_parser_reads_it(
     data: dict[str, Any], is_long: bool, indent: int | None, ascii_only: bool

@@ -1,0 +1,24 @@
+"""The engine's tests talk to a real engine process over real sockets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.engine.running import Engine
+
+
+@pytest.fixture(scope="session")
+def shared_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """One engine for all tests that do not stop or replace it."""
+    folder = tmp_path_factory.mktemp("engine")
+    with Engine(folder / "data", socket=folder / "e.sock") as engine:
+        yield engine
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A data folder of the test's own."""
+    return tmp_path / "data"

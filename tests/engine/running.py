@@ -1,0 +1,116 @@
+"""A real engine process and a client that speaks to it; the client's waits end with a message, never hang."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection, connect, unix_connect
+from websockets.typing import Subprotocol
+
+ROOT = Path(__file__).parents[2]
+V1 = "miva.engine.v1"
+HELLO = {"type": "hello", "name": "miva", "models": ["extractive"], "embedding_dim": 0}
+PATIENCE_S = 60
+
+
+class Engine:
+    """`python -m miva.engine` as a process; on a Unix socket, or on a free port of this machine."""
+
+    def __init__(self, data: Path, *more: str, socket: Path | None = None) -> None:
+        self.data, self.socket = data, socket
+        where = ["--socket", str(socket)] if socket else ["--port", "0"]
+        command = [sys.executable, "-m", "miva.engine", *where, "--data", str(data), "--until-stdin-closes", *more]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
+        )
+        assert self.process.stdout is not None
+        self.line = self.process.stdout.readline().strip()
+        if not self.line:
+            raise RuntimeError(f"The engine did not start: {self.process.communicate()[1]}")
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, why: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> str:
+        """End it by closing its standard input; what it wrote to standard error."""
+        errors: str = self.process.communicate(timeout=PATIENCE_S)[1]
+        return errors
+
+    @asynccontextmanager
+    async def open(self, *, v1: bool = False) -> AsyncIterator[Client]:
+        """A connection; with `v1` the subprotocol is asked for and the hello frame is checked."""
+        offered = [Subprotocol("something.else"), Subprotocol(V1)] if v1 else None
+        if self.socket:
+            opening = unix_connect(str(self.socket), "ws://localhost/ws/chat", subprotocols=offered, max_size=None)
+        else:
+            opening = connect(self.line.split()[-1] + "ws/chat", subprotocols=offered, max_size=None)
+        async with opening as connection:
+            client = Client(connection)
+            if v1:
+                assert await client.get() == HELLO
+            yield client
+
+
+class Client:
+    """Sends and reads JSON frames."""
+
+    def __init__(self, connection: ClientConnection) -> None:
+        self.connection = connection
+
+    async def send(self, **frame: Any) -> None:
+        await self.connection.send(json.dumps(frame))
+
+    async def get(self) -> dict[str, Any]:
+        """The next frame."""
+        async with asyncio.timeout(PATIENCE_S):
+            frame: dict[str, Any] = json.loads(await self.connection.recv())
+        return frame
+
+    async def until(self, kind: str) -> list[dict[str, Any]]:
+        """All frames up to the first of this type, that one included."""
+        frames = [await self.get()]
+        while frames[-1]["type"] != kind:
+            frames.append(await self.get())
+        return frames
+
+    async def ask(self, message: str, **more: Any) -> dict[str, Any]:
+        """The one frame that answers a question."""
+        await self.send(message=message, type="chat", unique_id="u", **more)
+        return await self.get()
+
+    async def begin(
+        self, pages: Sequence[str], name: str = "d.pdf", *, owner: str = "alice", announced: int | None = None
+    ) -> str:
+        """Announce a document (of more pages where `announced` says so) and send pages, but not the end; its id."""
+        document = hashlib.sha256("\f".join(pages).encode()).hexdigest()
+        await self.send(type="document", id=document, name=name, pages=announced or len(pages), owner=owner)
+        for number, text in enumerate(pages, 1):
+            await self.send(type="page", id=document, page=number, text=text)
+        return document
+
+    async def store(self, pages: Sequence[str], name: str = "d.pdf", *, owner: str = "alice") -> str:
+        """Send a whole document and wait until it is indexed; its id."""
+        document = await self.begin(pages, name, owner=owner)
+        await self.send(type="document_end", id=document)
+        indexed = (await self.until("indexed"))[-1]
+        assert indexed["id"] == document
+        return document
+
+
+def pages_of(answer: dict[str, Any]) -> list[int | None]:
+    """The pages of an answer's sources, best first."""
+    return [source["page"] for source in answer["sources"]]

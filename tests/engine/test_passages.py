@@ -1,0 +1,96 @@
+"""Sentences and chunks keep their place on the page, whatever is on it."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from miva.engine.passages import CHUNK_TOKENS, chunks, sentences
+from miva.engine.text import count_tokens
+
+PIECES = st.sampled_from(
+    [
+        "A sentence. ",
+        "No. 5 is Dr. J. Smith! ",
+        "\n",
+        "\n\n",
+        "HEADING\n",
+        "• item ",
+        "12\n",
+        "漢字。",
+        "...",
+        "?! ",
+        "x" * 300,
+        "\r\n",
+        " ",
+        "1. ",
+    ]
+)
+PAGES = st.lists(PIECES | st.text(max_size=20), max_size=60).map("".join)
+
+
+def texts(page: str) -> list[str]:
+    return [page[s.start : s.end] for s in sentences(page)]
+
+
+@given(PAGES)
+def test_sentences_are_in_order_and_none_is_longer_than_a_chunk(page: str) -> None:
+    at = 0
+    for sentence in sentences(page):
+        text = page[sentence.start : sentence.end]
+        assert at <= sentence.start < sentence.end <= len(page)
+        assert text == text.strip()
+        assert count_tokens(text) <= CHUNK_TOKENS
+        at = sentence.end
+
+
+@given(PAGES)
+def test_nothing_but_page_numbers_and_space_is_left_out(page: str) -> None:
+    kept = "".join("".join(texts(page)).split())
+    whole = "".join(page.split())
+    lines = [line.strip() for line in page.splitlines() if line.strip()]
+    allowed = {whole}
+    if len(lines) > 1:
+        first, last = len("".join(lines[0].split())), len("".join(lines[-1].split()))
+        allowed |= {whole[first:], whole[: len(whole) - last], whole[first : len(whole) - last]}
+    assert kept in allowed
+
+
+@given(PAGES)
+def test_chunks_cover_every_sentence_and_overlap_by_at_most_one(page: str) -> None:
+    found = sentences(page)
+    made = chunks(page, found)
+    assert sorted({i for c in made for i in range(c.first, c.last + 1)}) == list(range(len(found)))
+    for one, two in pairwise(made):
+        assert one.first < two.first
+        assert two.first in (one.last, one.last + 1)
+        assert two.last > one.last
+    for chunk in made:
+        total = sum(count_tokens(page[s.start : s.end]) for s in found[chunk.first : chunk.last + 1])
+        assert total <= CHUNK_TOKENS
+
+
+def test_abbreviations_initials_and_wrapped_lines_end_no_sentence() -> None:
+    page = "Dr. J. Smith met Mr. Poe at No. 5,\ni.e. at home. They spoke of the U.S. economy! Why? Nobody\nknows."
+    assert texts(page) == [
+        "Dr. J. Smith met Mr. Poe at No. 5,\ni.e. at home.",
+        "They spoke of the U.S. economy!",
+        "Why?",
+        "Nobody\nknows.",
+    ]
+
+
+def test_headings_stand_alone_and_page_numbers_are_dropped() -> None:
+    page = "7\nMethods\nWe measured the river every day for a whole long year, in rain and in\nsnow.\n2.1 Results\nUp."
+    assert [(page[s.start : s.end], s.heading) for s in sentences(page)] == [
+        ("Methods", True),
+        ("We measured the river every day for a whole long year, in rain and in\nsnow.", False),
+        ("2.1 Results", True),
+        ("Up.", False),
+    ]
+
+
+def test_a_page_that_is_only_a_number_keeps_it() -> None:
+    assert texts("42") == ["42"]
