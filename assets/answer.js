@@ -31,20 +31,18 @@ export function sourcesOf({ sources }) {
     "section",
     { class: "sources", "aria-label": "Sources" },
     list(sources.slice(0, SHOWN_SOURCES)),
-    more.length > 0 ? el("details", {}, el("summary", { text: `${more.length} more` }), list(more)) : null,
+    more.length > 0 ? el("details", { class: "more-sources" }, el("summary", { text: `${more.length} more` }), list(more)) : null,
   )
 }
 
+// The quote is cut to two lines until it is opened: most of it stands in the answer already.
 function source({ name, page, quote }) {
-  return el(
-    "li",
-    { class: "source" },
-    el(
-      "p",
-      { class: "source-place" },
-      el("bdi", { class: "source-name", text: name }),
-      page ? el("span", { class: "source-page", text: `page ${page}` }) : null,
-    ),
-    quote ? el("blockquote", { class: "source-quote", text: quote }) : null,
+  const place = el(
+    "span",
+    { class: "source-place" },
+    el("bdi", { class: "source-name", text: name }),
+    page ? el("span", { class: "source-page", text: `page ${page}` }) : null,
   )
+  const words = quote ? el("q", { class: "source-quote", text: quote }) : null
+  return el("li", {}, el("details", { class: "source" }, el("summary", {}, place, words)))
 }

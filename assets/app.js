@@ -90,7 +90,7 @@ function draw() {
   transcriptView.draw(transcript.turns, (turn) => asker.filesOf(turn).filter((file) => file.status !== "ready"))
   shelfView.draw(shelf)
   composer.draw({ files: shelf.filter(isUsable), isAnswering: transcript.turns.some(isOpen) })
-  follower.settle()
+  follower.settle(transcript.turns.at(-1)?.status === "done" ? part("transcript").lastElementChild : null)
 }
 
 // --- What the server says first --------------------------------------------------------------------------------------

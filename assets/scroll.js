@@ -1,6 +1,7 @@
 // Follows the end of the transcript, but only while the reader is there.
 
 const NEAR_PX = 48
+const MARGIN_PX = 16
 
 export class Follower {
   #box
@@ -16,9 +17,16 @@ export class Follower {
     new ResizeObserver(() => this.settle()).observe(box)
   }
 
-  /** Called after the transcript has changed. */
-  settle() {
-    if (this.#isFollowing) this.#box.scrollTop = this.#box.scrollHeight
+  /**
+   * Called after the transcript has changed. `finished` is an element whose beginning the reader wants to see, an answer
+   * that has come to its end: what comes in below it, its sources, does not push it out of sight.
+   */
+  settle(finished = null) {
+    if (this.#isFollowing) {
+      const box = this.#box
+      const end = box.scrollHeight - box.clientHeight
+      box.scrollTop = finished ? Math.min(end, Math.max(box.scrollTop, topWithin(box, finished))) : end
+    }
     this.#look()
   }
 
@@ -33,3 +41,6 @@ export class Follower {
     this.#toEnd.hidden = this.#isFollowing
   }
 }
+
+const topWithin = (box, element) =>
+  box.scrollTop + element.getBoundingClientRect().top - box.getBoundingClientRect().top - MARGIN_PX

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from uuid import UUID
 
-from miva import history, library
+from miva import document_rows, history, library
 from miva.documents import reader
 from miva.engine_turn import EngineQuestion, EngineTurn
 from miva.identity import Speaker
@@ -78,11 +78,11 @@ async def ask(speaker: Speaker, request: Ask, tell: Tell, *, all_documents: bool
     if len(_turns) >= MOST_RUNNING:
         raise Busy()
     if all_documents:
-        documents = await library.all_ready(speaker.owner_id)
+        documents = await in_thread(document_rows.all_ready)(speaker.owner_id)
     elif request.conversation and not request.documents and not request.files:
         documents = await in_thread(history.documents_in_use)(speaker.owner_id, request.conversation)
     else:
-        documents = await library.owned(speaker.owner_id, request.documents)
+        documents = await in_thread(document_rows.owned)(speaker.owner_id, request.documents)
     files = await _receive(speaker, request)
     try:
         about = [document.pk for document in documents] + [file.document.pk for file in files]
@@ -233,7 +233,7 @@ class RunningTurn:
     async def _question(self, documents: Sequence[Document]) -> EngineQuestion:
         return EngineQuestion(
             self.turn.message,
-            [document.content_id for document in documents],
+            list(dict.fromkeys(document.content_id for document in documents)),
             partial(library.load_texts, self.speaker.owner_id),
             str(self.speaker.owner_id),
             await in_thread(history.recent)(self.turn.conversation_id),

@@ -78,7 +78,11 @@ class _Watcher(threading.Thread):
         while not self._ending.is_set():
             started = time.monotonic()
             self._child = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, cwd=settings.BASE_DIR
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                cwd=settings.BASE_DIR,
+                start_new_session=True,  # Ctrl-C in a terminal is the relay's to handle, which then ends the engine
             )
             if self._ending.is_set():  # stop() may have looked before there was a child to end
                 self._child.terminate()

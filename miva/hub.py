@@ -21,8 +21,11 @@ logger = logging.getLogger("miva.hub")
 News = dict[str, Any]
 Listener = Callable[[News], None]
 
-RENEW_S = 3600
+RENEW_S = 3600.0
 """How often group memberships are renewed; channels_redis forgets them after a day (`group_expiry`)."""
+PULSE_S = 10.0
+"""How often the listener sends itself a message. Where one is not back by the next, the layer has forgotten who listens
+(Redis was emptied, or another took its place), and every group is joined again."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
 
 
@@ -48,14 +51,20 @@ class Hub:
     All methods but `tell_from_anywhere` belong to the event loop that subscribed first.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, renew_s: float = RENEW_S, pulse_s: float = PULSE_S) -> None:
+        self._renew_s = renew_s
+        self._pulse_s = pulse_s
         self._process = secrets.token_hex(8)
+        self._channel = ""
+        self._pulse_topic = f"process:{self._process}"
+        self._has_pulse = True
         self._listeners: defaultdict[str, set[Listener]] = defaultdict(set)
+        self._listeners[self._pulse_topic].add(self._feel)
         self._task: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wanted = asyncio.Event()
         self._joined: set[str] = set()
-        self._changed: set[str] = set()
+        self._changed: set[str] = {self._pulse_topic}
         """Topics whose membership may have to change: joined, or left, when the listener comes to it."""
         self._sends: set[asyncio.Task[None]] = set()
         self.connected = False
@@ -127,7 +136,7 @@ class Hub:
                     return
                 async for message in self._messages(layer):
                     pause = FIRST_PAUSE_S
-                    if message.get("from") != self._process:
+                    if message.get("from") != self._process or message.get("topic") == self._pulse_topic:
                         self._tell_here(str(message.get("topic")), message.get("news") or {})
             except asyncio.CancelledError:
                 raise
@@ -141,22 +150,30 @@ class Hub:
 
     async def _messages(self, layer: BaseChannelLayer) -> AsyncIterator[News]:
         """What arrives on one channel of the layer, while its memberships follow the subscriptions."""
-        channel = await layer.new_channel()
+        # One name for the process's life: with a new one after each failure, the groups would go on sending to the old.
+        channel = self._channel = self._channel or await layer.new_channel()
         loop = asyncio.get_running_loop()
-        renewed = loop.time()
+        renew_at, pulse_at = loop.time() + self._renew_s, loop.time()
+        self._has_pulse = True
         received: asyncio.Task[News] | None = None
         try:
             while True:
                 self._wanted.clear()
-                if loop.time() - renewed > RENEW_S:
+                is_pulse_due = loop.time() >= pulse_at
+                if loop.time() >= renew_at or (is_pulse_due and not self._has_pulse):
                     self._join_all_again()
-                    renewed = loop.time()
+                    renew_at = loop.time() + self._renew_s
                 await self._follow(layer, channel)
+                if is_pulse_due:
+                    self._has_pulse, pulse_at = False, loop.time() + self._pulse_s
+                    message = {"type": "news", "from": self._process, "topic": self._pulse_topic}
+                    await layer.group_send(group_name(self._pulse_topic), message)
                 self.connected = True
                 if received is None:
                     received = asyncio.create_task(layer.receive(channel))
                 wanted = asyncio.create_task(self._wanted.wait())
-                await asyncio.wait((received, wanted), timeout=RENEW_S, return_when=asyncio.FIRST_COMPLETED)
+                patience = max(0.0, min(renew_at, pulse_at) - loop.time())
+                await asyncio.wait((received, wanted), timeout=patience, return_when=asyncio.FIRST_COMPLETED)
                 wanted.cancel()
                 if received.done():
                     message = received.result()
@@ -178,6 +195,9 @@ class Hub:
             elif is_joined and not is_wanted:
                 await layer.group_discard(group_name(topic), channel)
                 self._joined.discard(topic)
+
+    def _feel(self, _: News) -> None:
+        self._has_pulse = True
 
     def _look_at(self, topic: str) -> None:
         self._changed.add(topic)

@@ -3,48 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from django.conf import settings
 
-from miva.documents import reader, store
+from miva import document_rows
+from miva.documents import reader
 from miva.documents.reader import Reading, Received
 from miva.engine_client import engine_info
 from miva.engine_turn import TextDocument, forget_document, index_document
-from miva.history import storable
 from miva.hub import hub, owner_topic
 from miva.in_thread import in_thread
 from miva.models import Document
-from miva.protocol.errors import Busy, EngineFailed, Forbidden, Internal, MivaError, NotFound
+from miva.protocol.errors import Busy, EngineFailed, Internal, MivaError, NotFound, error_of
 
 logger = logging.getLogger("miva.library")
 
-MOST_DOCUMENTS = 1000
-"""Documents an owner may keep; the public guest's are everybody's, so there the bound matters most."""
 UNREADY = (Document.Status.RECEIVING, Document.Status.READING, Document.Status.INDEXING)
 StageProgress = Callable[[str, int, int], None]
 """Called with a stage (extract, index), steps done and steps in all, from any thread."""
 PROGRESS_S = 0.2
 """Pages are told of at most this often, but the first and the last always."""
-
-
-def described(document: Document) -> dict[str, Any]:
-    """The object that clients see of a document (contract section 3.3)."""
-    shown: dict[str, Any] = {
-        "id": str(document.pk),
-        "name": document.name,
-        "pages": document.pages,
-        "characters": document.characters,
-        "sha256": document.sha256,
-        "status": document.status,
-    }
-    return shown | ({"error": document.error} if document.error else {})
 
 
 async def add(
@@ -63,7 +46,7 @@ async def add(
 async def begin(owner_id: UUID, received: Received, upload_id: str | None) -> Document:
     """A document whose bytes are here and whose text is not yet read; raises Forbidden over the bound."""
     try:
-        document = await _create(owner_id, received)
+        document = await in_thread(document_rows.create)(owner_id, received)
     except BaseException:
         received.discard()
         raise
@@ -90,10 +73,10 @@ async def finish(
         )
         on_progress("extract", len(reading.pages), len(reading.pages))  # also of a file that had been read before
         await in_thread(reader.keep_original)(received)
-        await in_thread(_describe_text)(document, reading, password)
+        await in_thread(document_rows.describe_text)(document, reading, password)
         if index:
             document.chunks = await _index(document, reading, upload_id, partial(on_progress, "index"))
-        await _save(document, Document.Status.READY)
+        await in_thread(document_rows.save)(document, Document.Status.READY)
     except asyncio.CancelledError:
         await asyncio.shield(_fail(document, Busy("Reading this file was stopped."), upload_id))
         raise
@@ -115,34 +98,26 @@ async def abandon(document: Document, upload_id: str | None) -> None:
     await _fail(document, Busy("The question with this file was not taken."), upload_id)
 
 
-async def owned(owner_id: UUID, ids: Sequence[str]) -> list[Document]:
-    """The owner's documents of these ids, in that order; raises NotFound for any other id."""
-    return await in_thread(_owned)(owner_id, ids)
-
-
-async def all_ready(owner_id: UUID) -> list[Document]:
-    """All documents of an owner that can be asked about, newest first."""
-    return await in_thread(lambda: list(Document.objects.filter(owner_id=owner_id, status=Document.Status.READY)))()
-
-
 async def wait_until_read(documents: Sequence[Document]) -> list[Document]:
     """The same documents once none of them is still being read; raises the code of one that failed as an error."""
     deadline = time.monotonic() + 2 * settings.MIVA_PDF_TIMEOUT_S + settings.MIVA_ENGINE_TIMEOUT_S
     current = list(documents)
     while any(document.status in UNREADY for document in current) and time.monotonic() < deadline:
         await asyncio.sleep(0.3)
-        current = await in_thread(_fresh)([document.pk for document in documents])
+        current = await in_thread(document_rows.fresh)([document.pk for document in documents])
     for document in current:
+        if document.status == Document.Status.FAILED:
+            raise error_of(document.error)(f"The document “{document.name}” could not be read.")
         if document.status != Document.Status.READY:
-            raise NotFound(f"The document “{document.name}” could not be read, so it cannot be asked about.")
+            raise Busy(f"The document “{document.name}” is still being read. Please ask again in a moment.")
     return current
 
 
 async def load_texts(owner_id: UUID, content_ids: Sequence[str]) -> list[TextDocument]:
     """The texts of an owner's documents by content id, read again from the kept file where the text is gone."""
     found = []
-    for document in await in_thread(_by_content)(owner_id, content_ids):
-        reading = await in_thread(_kept_reading)(document)
+    for document in await in_thread(document_rows.by_content)(owner_id, content_ids):
+        reading = await in_thread(document_rows.kept_reading)(document)
         if reading is None and not document.text_name:
             received = await in_thread(reader.receive_chunks)(
                 reader.original(document.sha256), name=document.name, declared=document.media_type
@@ -159,7 +134,7 @@ async def load_texts(owner_id: UUID, content_ids: Sequence[str]) -> list[TextDoc
 
 async def forget(owner_id: UUID, document_id: UUID) -> None:
     """Deletes a document, and its text and file where nobody else has the same; raises NotFound."""
-    content_id = await in_thread(_delete)(owner_id, document_id)
+    content_id = await in_thread(document_rows.delete)(owner_id, document_id)
     if content_id:
         try:
             await forget_document(content_id)
@@ -196,7 +171,7 @@ def sparse(on_progress: StageProgress) -> StageProgress:
 
 
 def _tell(document: Document, upload_id: str | None) -> None:
-    news = {"kind": "document", "id": upload_id or str(document.pk), "document": described(document)}
+    news = {"kind": "document", "id": upload_id or str(document.pk), "document": document_rows.described(document)}
     hub.tell_from_anywhere(owner_topic(document.owner_id), news)
 
 
@@ -205,7 +180,7 @@ async def _index(
 ) -> int:
     """Chunks the engine made of a document; 0 where it keeps none, or is away: a question brings it the text then."""
     if (await engine_info()).keeps_documents:
-        await _save(document, Document.Status.INDEXING)
+        await in_thread(document_rows.save)(document, Document.Status.INDEXING)
         _tell(document, upload_id)
     try:
         return await index_document(as_text_document(document, reading), str(document.owner_id), on_progress) or 0
@@ -215,88 +190,5 @@ async def _index(
 
 
 async def _fail(document: Document, why: MivaError, upload_id: str | None) -> None:
-    document.error = why.code
-    await _save(document, Document.Status.FAILED)
+    await in_thread(document_rows.fail)(document, why.code)
     _tell(document, upload_id)
-
-
-@in_thread
-def _create(owner_id: UUID, received: Received) -> Document:
-    kept = Document.objects.filter(owner_id=owner_id).exclude(status=Document.Status.FAILED).count()
-    if kept >= MOST_DOCUMENTS:
-        raise Forbidden(f"You keep {MOST_DOCUMENTS:,} documents already. Delete some first.")
-    return Document.objects.create(
-        id=uuid4(),
-        owner_id=owner_id,
-        name=storable(received.name)[:255],
-        media_type=received.media_type,
-        sha256=received.sha256,
-        content_id=received.sha256,
-        size=received.size,
-        status=Document.Status.READING,
-    )
-
-
-@in_thread
-def _save(document: Document, status: Document.Status) -> None:
-    document.status = status
-    Document.objects.filter(pk=document.pk).update(
-        status=status,
-        error=document.error,
-        pages=document.pages,
-        characters=document.characters,
-        chunks=document.chunks,
-        content_id=document.content_id,
-        text_name=document.text_name,
-    )
-
-
-def _describe_text(document: Document, reading: Reading, password: str | None) -> None:
-    document.pages, document.characters = len(reading.pages), reading.characters
-    if password and reader.known(document.sha256) is None:  # it could not be read without the password
-        document.text_name = store.text_name(document.sha256, reader.current_limits(), password)
-        document.content_id = hashlib.sha256(document.text_name.encode()).hexdigest()
-
-
-def _owned(owner_id: UUID, ids: Sequence[str]) -> list[Document]:
-    wanted = []
-    for id in ids:
-        try:
-            wanted.append(UUID(id))
-        except ValueError as why:
-            raise NotFound("There is no such document.") from why
-    found = Document.objects.filter(owner_id=owner_id).in_bulk(wanted)
-    if len(found) != len(set(wanted)):
-        raise NotFound("There is no such document.")
-    return [found[id] for id in wanted]
-
-
-def _fresh(ids: Sequence[UUID]) -> list[Document]:
-    found = Document.objects.in_bulk(ids)
-    if len(found) != len(set(ids)):
-        raise NotFound("A document of this question was deleted.")
-    return [found[id] for id in ids]
-
-
-def _by_content(owner_id: UUID, content_ids: Sequence[str]) -> list[Document]:
-    rows = Document.objects.filter(owner_id=owner_id, content_id__in=content_ids, status=Document.Status.READY)
-    first: dict[str, Document] = {}
-    for document in rows:
-        first.setdefault(document.content_id, document)
-    return [first[id] for id in dict.fromkeys(content_ids) if id in first]
-
-
-def _kept_reading(document: Document) -> Reading | None:
-    return store.load(document.text_name) if document.text_name else reader.known(document.sha256)
-
-
-def _delete(owner_id: UUID, document_id: UUID) -> str | None:
-    """Deletes the row; returns the content id where no document of anybody has it any more."""
-    document = Document.objects.filter(owner_id=owner_id, pk=document_id).first()
-    if document is None:
-        raise NotFound()
-    sha256, content_id = document.sha256, document.content_id
-    document.delete()
-    if not Document.objects.filter(sha256=sha256).exists():
-        reader.forget(sha256)
-    return None if Document.objects.filter(content_id=content_id).exists() else content_id

@@ -10,6 +10,8 @@ from uuid import uuid4
 
 from django.conf import settings
 from redis import asyncio as redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from miva.protocol.errors import RateLimited
@@ -41,6 +43,11 @@ class Rate:
             raise RateLimited(retry_after=self._seconds - (now - asked[0]))
         asked.append(now)
 
+    def forget_newest(self, caller: str) -> None:
+        """Takes the last question of a caller out of the count."""
+        if self._asked[caller]:
+            self._asked[caller].pop()
+
     def _sweep(self, now: float) -> None:
         """Forgets callers that have been silent, now and then, so that memory does not grow with them."""
         if now - self._swept < self._seconds:
@@ -69,20 +76,22 @@ class Limits:
         if server is None:
             return
         now = time.time()
-        key = f"miva:rate:{caller}"
+        key, question = f"miva:rate:{caller}", secrets.token_hex(8)
         try:
             async with server.pipeline(transaction=True) as pipe:
                 pipe.zremrangebyscore(key, 0, now - seconds)
                 pipe.zcard(key)
                 pipe.zrange(key, 0, 0, withscores=True)
-                pipe.zadd(key, {secrets.token_hex(8): now})
+                pipe.zadd(key, {question: now})
                 pipe.expire(key, seconds + 1)
                 _, asked, oldest, *_ = await pipe.execute()
         except _AWAY as why:
             self._rest(why)
             return
         if asked >= most:
-            await self._quietly_forget_newest(server, key)
+            # A refused question does not count, or a client that keeps asking would never be let in again.
+            self._rate.forget_newest(caller)
+            await self._quietly_forget(server, key, question)
             raise RateLimited(retry_after=max(0.1, seconds - (now - oldest[0][1])))
 
     async def take_socket(self, caller: str) -> str | None:
@@ -117,10 +126,7 @@ class Limits:
             del self._open[caller]
         server = self._server()
         if server is not None:
-            try:
-                await server.zrem(f"miva:sockets:{caller}", place)
-            except _AWAY as why:
-                self._rest(why)
+            await self._quietly_forget(server, f"miva:sockets:{caller}", place)
 
     async def renew_places(self) -> None:
         """Says again that this process's sockets are open; called more often than PRESENCE_S."""
@@ -137,10 +143,9 @@ class Limits:
         except _AWAY as why:
             self._rest(why)
 
-    async def _quietly_forget_newest(self, server: redis.Redis, key: str) -> None:
-        """A refused question does not count, or a client that keeps asking would never be let in again."""
+    async def _quietly_forget(self, server: redis.Redis, key: str, member: str) -> None:
         try:
-            await server.zremrangebyrank(key, -1, -1)
+            await server.zrem(key, member)
         except _AWAY as why:
             self._rest(why)
 
@@ -149,7 +154,10 @@ class Limits:
             return None
         if self._redis is None:
             self._redis = redis.from_url(
-                settings.REDIS_URL, socket_timeout=REDIS_PATIENCE_S, socket_connect_timeout=REDIS_PATIENCE_S
+                settings.REDIS_URL,
+                socket_timeout=REDIS_PATIENCE_S,
+                socket_connect_timeout=REDIS_PATIENCE_S,
+                retry=Retry(NoBackoff(), 1),  # redis-py's own three retries wait for seconds, and a question with them
             )
         return self._redis
 

@@ -19,8 +19,9 @@ Script = Callable[["ScriptedEngine", ServerConnection, str], Awaitable[None]]
 class ScriptedEngine:
     """Remembers `frames` (as text, in order over all connections) and `connections`; plays its script on each frame."""
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script, greeting: str | None = None) -> None:
         self.script = script
+        self.greeting = greeting
         self.frames: list[str] = []
         self.connections: list[ServerConnection] = []
         self.port = 0
@@ -50,6 +51,8 @@ class ScriptedEngine:
             self.connections.append(connection)
             self._news.notify_all()
         try:
+            if self.greeting is not None:
+                await connection.send(self.greeting)
             async for frame in connection:
                 async with self._news:
                     self.frames.append(frame if isinstance(frame, str) else frame.decode())
@@ -61,10 +64,18 @@ class ScriptedEngine:
 
 @asynccontextmanager
 async def scripted_engine(
-    script: Script, *, port: int = 0, subprotocols: list[str] | None = None, **options: Any
+    script: Script,
+    *,
+    port: int = 0,
+    subprotocols: list[str] | None = None,
+    greeting: str | None = None,
+    **options: Any,
 ) -> AsyncIterator[ScriptedEngine]:
-    """Runs a scripted engine on a port of this machine (a free one, unless given)."""
-    engine = ScriptedEngine(script)
+    """Runs a scripted engine on a port of this machine (a free one, unless given).
+
+    `greeting` is sent on each connection before anything else, `options` are those of websockets' `serve`.
+    """
+    engine = ScriptedEngine(script, greeting)
     names = [Subprotocol(name) for name in subprotocols] if subprotocols else None
     settings: dict[str, Any] = {"max_size": None, "compression": None, "subprotocols": names} | options
     async with serve(engine._serve, "127.0.0.1", port, **settings) as server:

@@ -50,11 +50,11 @@ def command_for(server: str, port: int) -> list[str]:
 class Product:
     """One server; its address stays the same over restarts. `environment` goes on top of this process's."""
 
-    def __init__(self, folder: Path, server: str = "uvicorn", *, port: int | None = None, **environment: str) -> None:
+    def __init__(self, folder: Path, server: str = "uvicorn", **environment: str) -> None:
         self.folder = folder
         self.folder.mkdir(parents=True, exist_ok=True)
         self.server = server
-        self.port = port or free_port()
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}/"
         self.socket_url = f"ws://127.0.0.1:{self.port}/ws/chat/"
         self.data = self.folder / "data"

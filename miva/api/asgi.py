@@ -112,7 +112,10 @@ def _header(scope: Scope, wanted: bytes) -> bytes:
 
 async def _refuse(scope: Scope, receive: Receive | None, send: Send) -> None:
     """Answers 413 at once, then reads the rest of the body away for a while, then ends the connection."""
-    body = json.dumps(payload(FileTooLarge(TOO_LARGE))).encode()
+    error = FileTooLarge(TOO_LARGE)
+    if scope["path"].rstrip("/").endswith(UPLOAD_PATHS):
+        error = FileTooLarge(f"This file is too large: at most {settings.MIVA_MAX_FILE_BYTES / 2**20:g} MB are taken.")
+    body = json.dumps(payload(error)).encode()
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", b"%d" % len(body)),

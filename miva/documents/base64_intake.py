@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 IN_THREAD = 2**20
 """Base64 text up to this many characters is decoded in a thread; a thread still holds the interpreter (design 3)."""
+_PIECE = 2**18
+"""Characters copied at a time, each a moment in which nothing else runs in this process."""
 _WHITE_SPACE_SHARE = 1.1
 """Base64 text may be a tenth longer than its bytes need, for line ends."""
 
@@ -45,7 +47,8 @@ def decode_in_pool(pool: Pool, folder: TemporaryFolder, content: str, *, name: s
     """
     with Spool(folder) as spool:
         try:
-            spool.fill((piece.encode("ascii") for piece in _pieces(content)), len(content))
+            for start in range(0, len(content), _PIECE):
+                spool.write(content[start : start + _PIECE].encode("ascii"))
         except UnicodeEncodeError as why:
             raise errors.BadBase64 from why
         source = OpenFile(spool.path)
@@ -66,8 +69,3 @@ def decode_in_pool(pool: Pool, folder: TemporaryFolder, content: str, *, name: s
             return target.keep(size=end["size"], digest=end["sha256"], name=name, declared=declared)
 
     return pool.submit(task, size=len(content), quick=True)
-
-
-def _pieces(content: str) -> Iterator[str]:
-    for start in range(0, len(content), IN_THREAD):
-        yield content[start : start + IN_THREAD]

@@ -85,10 +85,14 @@ class Spool:
             if size > max_bytes:
                 raise errors.FileTooLarge(too_large(max_bytes))
             digest.update(chunk)
-            view = memoryview(chunk)
-            while view:
-                view = view[os.write(self.fd, view) :]
+            self.write(chunk)
         return size, digest.hexdigest()
+
+    def write(self, data: bytes) -> None:
+        """Appends bytes."""
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self.fd, view) :]
 
     def make_room(self, size: int) -> None:
         """Gives the file its blocks ahead of being written through a mapping. Raises OSError where there are none."""

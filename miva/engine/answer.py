@@ -19,7 +19,9 @@ _KEEP = 0.45  # a quote must be at least so good, measured by the best one
 
 _GREETING_WORDS = """
 hello hi hey hallo hola bonjour salut ciao servus moin ola namaste salam shalom greetings morning afternoon evening
-good day there thanks thank thx merci danke gracias grazie obrigado bye goodbye ok okay cool great nice
+good day there guten tag morgen abend
+buongiorno buenas buenos tardes bom dia bonsoir thanks thank thx merci danke gracias grazie obrigado
+bye goodbye ok okay cool great nice
 你好 您好 こんにちは 안녕하세요 привет مرحبا
 """
 _GREETINGS = frozenset(_GREETING_WORDS.split())
@@ -86,14 +88,9 @@ def _quote(question: str, documents: Sequence[Asked], previous: str) -> Answer:
 
 
 def _best(hits: list[SentenceHit]) -> list[SentenceHit]:
-    """The hits worth quoting; one without a word of the question only where it stands beside the best one."""
-    top = hits[0]
-    return [top] + [
-        hit
-        for hit in hits[1:QUOTES]
-        if hit.score >= _KEEP * top.score
-        and (hit.coverage > 0 or (hit.document == top.document and abs(hit.passage.number - top.passage.number) == 1))
-    ]
+    """The best hit, and those behind it that are nearly as good and hold a word of the question."""
+    others = hits[1:QUOTES]
+    return [hits[0]] + [hit for hit in others if hit.score >= _KEEP * hits[0].score and hit.coverage > 0]
 
 
 def _merged(hits: list[SentenceHit]) -> list[tuple[int, Passage, float]]:

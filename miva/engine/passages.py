@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
+from typing import NamedTuple
 
 from miva.engine.text import TOKEN_ANY, TOKEN_ASCII, count_tokens
 
@@ -44,11 +46,13 @@ class Chunk:
     last: int
 
 
-@dataclass(frozen=True)
-class _Line:
+class _Line(NamedTuple):
+    """A line that is not blank; `apart` says whether a blank line, or nothing, is above it."""
+
     start: int
     end: int
     text: str
+    apart: bool
 
 
 def sentences(page: str) -> list[Sentence]:
@@ -82,20 +86,19 @@ def chunks(page: str, found: list[Sentence]) -> list[Chunk]:
 def _blocks(page: str) -> Iterator[Sentence]:
     """Stretches of running text and headings; a wrapped line goes on in its block."""
     lines = _lines(page)
-    lengths = sorted(len(line.text) for line in lines if line.text)
-    width = lengths[len(lengths) // 2] if lengths else 0
+    lengths = sorted(len(line.text) for line in lines)
+    width = lengths[len(lengths) * 4 // 5] if lengths else 0
     start = end = -1
     above = ""
-    for i, line in enumerate(lines):
-        below = lines[i + 1].text if i + 1 < len(lines) else ""
-        heading = _is_heading(above, line.text, below, width)
-        if not line.text or heading or _BULLET.match(line.text):
-            if start >= 0:
-                yield Sentence(start, end)
+    for line, below in zip_longest(lines, lines[1:]):
+        above = "" if line.apart else above
+        heading = _is_heading(above, line, below, width)
+        if start >= 0 and (line.apart or heading or _BULLET.match(line.text)):
+            yield Sentence(start, end)
             start = -1
         if heading:
             yield Sentence(line.start, line.end, heading=True)
-        elif line.text:
+        else:
             start = line.start if start < 0 else start
             end = line.end
         above = "" if heading else line.text
@@ -106,28 +109,37 @@ def _blocks(page: str) -> Iterator[Sentence]:
 def _lines(page: str) -> list[_Line]:
     lines: list[_Line] = []
     at = 0
+    apart = True
     for raw in page.splitlines(keepends=True):
         text = raw.strip()
-        start = at + len(raw) - len(raw.lstrip())
-        lines.append(_Line(start, start + len(text), text))
+        if text:
+            start = at + len(raw) - len(raw.lstrip())
+            lines.append(_Line(start, start + len(text), text, apart))
+        apart = not text
         at += len(raw)
-    full = [i for i, line in enumerate(lines) if line.text]
     # A number alone at the edge of a page counts pages; alone on the page it is what the page says.
-    edges = {full[0], full[-1]} if len(full) > 1 else set()
-    return [
-        _Line(x.start, x.start, "") if i in edges and len(x.text) < 30 and _PAGE_NUMBER.match(x.text) else x
-        for i, x in enumerate(lines)
-    ]
+    if len(lines) > 1 and _is_page_number(lines[-1]):
+        del lines[-1]
+    if len(lines) > 1 and _is_page_number(lines[0]):
+        lines[1] = lines[1]._replace(apart=True)
+        del lines[0]
+    return lines
 
 
-def _is_heading(above: str, line: str, below: str, width: int) -> bool:
-    if not 2 <= len(line) <= 90 or len(line.split()) > 12 or _ENDED.search(line) or line.endswith((",", "-")):
+def _is_page_number(line: _Line) -> bool:
+    return len(line.text) < 30 and _PAGE_NUMBER.match(line.text) is not None
+
+
+def _is_heading(above: str, line: _Line, below: _Line | None, width: int) -> bool:
+    text = line.text
+    if not 2 <= len(text) <= 90 or len(text.split()) > 12 or _ENDED.search(text) or text.endswith((",", "-")):
         return False
-    if not any(c.isalpha() for c in line[:20]) or line[0].islower() or not (line[0].isalnum() or line[0] in '§#"“'):
+    if not any(c.isalpha() for c in text[:20]) or text[0].islower() or not (text[0].isalnum() or text[0] in '§#"“'):
         return False
-    if (above and not _ENDED.search(above)) or not below or below[0].islower():
+    if (above and not _ENDED.search(above)) or below is None or below.text[0].islower():
         return False
-    return len(line) < 0.7 * width or line.isupper() or _NUMBERED.match(line) is not None
+    alone = line.apart and below.apart
+    return alone or len(text) < 0.7 * width or text.isupper() or _NUMBERED.match(text) is not None
 
 
 def _split(page: str, start: int, end: int) -> Iterator[tuple[int, int]]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from miva.engine.index import DocumentIndex, Passage, which_match
-from miva.engine.text import count_tokens, query_terms
+from miva.engine.text import STOP_WORDS, count_tokens, query_terms
 
 TOP_CHUNKS = 5
 
@@ -45,7 +45,7 @@ class SentenceHit:
 
 def find(question: str, documents: Sequence[Asked], context: str = "") -> list[SentenceHit]:
     """The sentences that speak about the question, best first; terms of `context`, an earlier question, count less."""
-    weights = dict.fromkeys(query_terms(question), 1.0)
+    weights = {term: 1.0 for term in query_terms(question) if not (context and term in STOP_WORDS)}
     for term in query_terms(context) if context else ():
         weights.setdefault(term, 0.3)
     hits, idf = rank(documents, weights)

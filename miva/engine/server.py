@@ -36,6 +36,7 @@ _SETTINGS: dict[str, Any] = {
     "select_subprotocol": _select,
     "compression": None,
     "max_size": MAX_FRAME,
+    "close_timeout": 0.5,
     "ping_interval": 30,
     "ping_timeout": 120,  # a busy peer answers late; only a dead one not at all
 }
@@ -63,7 +64,7 @@ async def listen(address: Address, service: Service, *, until_stdin_closes: bool
     await stop.wait()
     server.close(close_connections=True)
     try:
-        await asyncio.wait_for(server.wait_closed(), 0.5)
+        await asyncio.wait_for(server.wait_closed(), 0.7)
     except TimeoutError:  # a peer that does not answer the closing handshake is left behind
         return
 

@@ -19,7 +19,11 @@ _HYPHENATED = re.compile(r"(?<!\w)(\w++)[-\u2010\u00ad]\r?\n[ \t]*+(\w+)")
 # A sub-word tokenizer makes about one token of a common word and more of a long one; twelve letters is close enough.
 TOKEN_ASCII = re.compile(r"\w{1,12}|[^\w\s]")
 TOKEN_ANY = re.compile(rf"[{DENSE}]|[^\W{DENSE}]{{1,12}}|[^\w\s]")
-_KANA_VOICING = "\u3099\u309a"  # part of the letter, unlike an accent
+# Accents, and the vowel points of Hebrew and Arabic. Not the voicing marks of kana: those make another letter.
+_MARKS = re.compile(
+    "[\u0300-\u036f\u0483-\u0487\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a\u0640\u064b-\u065f\u0670"
+    "\u06d6-\u06dc\u06df-\u06e4\u06e7\u06e8\u06ea-\u06ed\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe00-\ufe0f\ufe20-\ufe2f]+"
+)
 
 # Of other languages only those that are no English words ("war", "die", "son" are).
 _STOP_WORDS = """
@@ -49,9 +53,7 @@ def fold(text: str) -> str:
     """`text` without accents, ligatures and presentation forms; ASCII text is returned as it is."""
     if text.isascii():
         return text
-    parts = unicodedata.normalize("NFKD", text)
-    kept = "".join(c for c in parts if c in _KANA_VOICING or unicodedata.category(c) != "Mn")
-    return unicodedata.normalize("NFC", kept)
+    return unicodedata.normalize("NFC", _MARKS.sub("", unicodedata.normalize("NFKD", text)))
 
 
 def search_text(text: str) -> str:

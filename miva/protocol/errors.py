@@ -166,3 +166,11 @@ class EngineError(EngineFailed):
 
 class Internal(MivaError):
     code = "internal"
+
+
+def error_of(code: str) -> type[MivaError]:
+    """The class of a code that was stored; Internal for one that is none."""
+    families: list[type[MivaError]] = [MivaError]
+    for family in families:  # grows while it is walked, until the whole tree is in it
+        families += family.__subclasses__()
+    return next((kind for kind in reversed(families) if kind.code == code), Internal)

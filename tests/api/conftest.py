@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from django.core import mail
 from django.core.cache import caches
-from django.http import HttpResponse
 from django.test import Client
 
 from miva import accounts
@@ -27,27 +26,26 @@ class Api:
         self.client = Client(raise_request_exception=False, enforce_csrf_checks=csrf)
         self.headers = headers
 
-    def send(self, method: str, path: str, body: Any = None, **extra: Any) -> HttpResponse:
+    def send(self, method: str, path: str, body: Any = None, **extra: Any) -> Any:
         """One request; `body` is sent as JSON, or as it is where it is bytes."""
         extra = {"content_type": "application/json", "headers": self.headers} | extra
         data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
-        response: HttpResponse = self.client.generic(method, path, data, **extra)
-        return response
+        return self.client.generic(method, path, data, **extra)
 
-    def get(self, path: str, **extra: Any) -> HttpResponse:
+    def get(self, path: str, **extra: Any) -> Any:
         return self.send("GET", path, **extra)
 
-    def post(self, path: str, body: Any = None, **extra: Any) -> HttpResponse:
+    def post(self, path: str, body: Any = None, **extra: Any) -> Any:
         return self.send("POST", path, body, **extra)
 
 
-def answer(response: HttpResponse) -> Any:
+def answer(response: Any) -> Any:
     """The JSON of an answer, which every answer under /api/ must be."""
     assert response.headers["Content-Type"] == "application/json", response.content[:300]
     return json.loads(response.content)
 
 
-def assert_refused(response: HttpResponse, status: int, code: str, field: str | None = None) -> None:
+def assert_refused(response: Any, status: int, code: str, field: str | None = None) -> None:
     """The answer is this error, in words."""
     said = answer(response)
     assert (response.status_code, said.get("code"), said.get("field")) == (status, code, field), said

@@ -20,7 +20,7 @@ def _with_and_without_debug(request: pytest.FixtureRequest, settings: Any) -> No
 async def test_an_asynchronous_server_streams_a_file_without_a_warning() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        response = await AsyncClient().get("/static/style.css")
+        response: Any = await AsyncClient().get("/static/style.css")
         content = b"".join([piece async for piece in response.streaming_content])
     assert content == STYLE.read_bytes()
     assert response.headers["Content-Type"].startswith("text/css")
@@ -43,7 +43,7 @@ async def test_a_file_can_be_asked_about() -> None:
 def test_a_synchronous_server_serves_it_too() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        response = Client().get("/static/style.css")
+        response: Any = Client().get("/static/style.css")
         assert b"".join(response.streaming_content) == STYLE.read_bytes()
         response.close()
 

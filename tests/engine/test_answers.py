@@ -33,9 +33,9 @@ def stands(quote: str, page: str) -> bool:
 @pytest.mark.parametrize(
     ("question", "words", "page"),
     [
-        ("When was the society founded?", "founded in 1951 by three fishermen.”", 1),
+        ("When was the society founded?", "founded in 1951 by three fishermen.", 1),
         ("who keeps the books", "“Dr. Weber keeps the books.”", 2),
-        ("In what year did the otters come back?", "“Otters came back in 2019.”", 3),
+        ("In what year did the otters come back?", "“Otters came back in 2019.", 3),
         ("What does the new jetty cost?", "It will cost 9,000 euros.”", 4),
     ],
 )

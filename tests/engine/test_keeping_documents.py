@@ -124,6 +124,7 @@ async def test_an_engine_that_still_reads_answers_from_what_it_has(shared_engine
     async with shared_engine.open(v1=True) as reading, shared_engine.open(v1=True) as asking:
         pages = [f"Room {i} holds {i} lamps." for i in range(1, 6)]
         document = await reading.begin(pages, announced=50)
+        await reading.ask("hello")  # answered behind the pages
         answer = await asking.ask("How many lamps are in room 3?", documents=[document])
         assert "“Room 3 holds 3 lamps.” (page 3)" in answer["message"]
         assert "I have read 5 of 50 pages of d.pdf so far." in answer["message"]
@@ -172,6 +173,7 @@ async def test_forgetting_leaves_nothing_on_the_disk(data: Path) -> None:
 async def test_forgetting_what_is_still_being_sent_stops_it(shared_engine: Engine) -> None:
     async with shared_engine.open(v1=True) as sending, shared_engine.open(v1=True) as other:
         document = await sending.begin(["Half a document about tapirs."])
+        await sending.ask("hello")  # answered behind the page
         assert "tapirs" in (await other.ask("tapirs?", documents=[document]))["message"]
         await other.send(type="forget", id=document)
         await other.send(message="tapirs?", unique_id="u", documents=[document])

@@ -148,7 +148,10 @@ async def test_many_connections_at_once(shared_engine: Engine) -> None:
 
 
 async def test_an_envelope_of_five_million_characters_is_answered(shared_engine: Engine) -> None:
-    pages = [f"Page {n} ends. " + "Рыба плавает в воде. " * 480 for n in range(490)]
+    pages = [
+        f"Page {n} ends. " + "Рыба плавает в холодной воде, а птица летает высоко над тихой рекой. " * 145
+        for n in range(490)
+    ]
     pages[321] += "The treasure is under the old oak."
     message = wrap("Where is the treasure?", [pdf(*pages)])
     assert len(message) > 4_900_000

@@ -29,7 +29,7 @@ def test_a_dropped_pdf_is_read_asked_about_and_answered_with_its_page(visitor: V
     expect(visitor.turn().locator(".question-text")).to_have_text("Who was the keeper of the lighthouse?")
     visitor.wait_until("done")
     expect(visitor.turn().locator(".answer-text")).to_contain_text("Margaret Ellison")
-    source = visitor.turn().locator(".source", has_text="Margaret Ellison").first
+    source = visitor.turn().locator(".sources li", has_text="Margaret Ellison").first
     expect(source).to_contain_text("lighthouse.pdf")
     expect(source.locator(".source-page")).to_have_text("page 2")
     expect(page.get_by_text("Drop a PDF, then ask it anything")).to_be_hidden()
@@ -110,18 +110,30 @@ def test_a_second_question_waits_for_the_first_and_a_new_chat_is_empty(scripted:
 
 def test_the_reader_is_not_pulled_to_the_end_while_reading_further_up(scripted: Visitor) -> None:
     page = scripted.open()
-    page.set_viewport_size({"width": 500, "height": 420})
+    page.set_viewport_size({"width": 500, "height": 330})
     scripted.ask("endless")
-    expect(scripted.turn().locator(".answer-text")).to_contain_text("word60")
+    expect(scripted.turn().locator(".answer-text")).to_contain_text("word40")
     assert page.locator("#scroller").evaluate("box => box.scrollHeight - box.scrollTop - box.clientHeight") <= 48
     page.locator("#scroller").evaluate("box => { box.scrollTop = 0 }")
     expect(page.get_by_role("button", name="Newest")).to_be_visible()
-    expect(scripted.turn().locator(".answer-text")).to_contain_text("word160")
+    expect(scripted.turn().locator(".answer-text")).to_contain_text("word90")
     assert page.locator("#scroller").evaluate("box => box.scrollTop") == 0
     page.get_by_role("button", name="Newest").click()
     expect(page.get_by_role("button", name="Newest")).to_be_hidden()
     page.get_by_role("button", name="Stop").click()
     scripted.wait_until("cancelled")
+
+
+def test_a_finished_answer_is_shown_from_its_question_on_however_long_its_sources_are(visitor: Visitor) -> None:
+    page = visitor.open()
+    page.set_viewport_size({"width": 360, "height": 560})
+    chapters = [f"Chapter {number}. The pier of harbour {number} is {'very ' * 60}long." for number in range(1, 9)]
+    visitor.drop(("harbours.pdf", make_pdf(chapters, title="Harbours")))
+    for number in range(2):
+        visitor.ask("What is inside this PDF?")
+        visitor.wait_until("done", number)
+        expect(visitor.turn(number).locator(".question")).to_be_in_viewport()
+    expect(page.get_by_role("button", name="Newest")).to_be_visible()
 
 
 def test_the_console_says_two_lines_and_nothing_else(visitor: Visitor) -> None:

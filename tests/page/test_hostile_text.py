@@ -62,6 +62,6 @@ def test_an_engines_source_is_shown_as_words(scripted: Visitor) -> None:
     page = scripted.open()
     scripted.ask("hostile")
     scripted.wait_until("done")
-    if scripted.turn().locator(".source").count():  # the relay may drop sources that name none of the documents
-        expect(scripted.turn().locator(".source-quote")).to_have_text(HOSTILE)
+    for source in scripted.turn().locator(".source").all():  # none, where the relay drops what it has no document for
+        expect(source).to_contain_text(HOSTILE)
     expect_harmless(page)

@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from miva import library
+from miva import document_rows, library
 from miva.api import fields, uploads
 from miva.api.authentication import SignedIn, speaker
 from miva.models import Document
@@ -83,7 +83,7 @@ class DocumentView(APIView):
 
 def _listed(document: Document) -> dict[str, Any]:
     """A document as the socket describes it, with the names that the upload's answer uses."""
-    return library.described(document) | {
+    return document_rows.described(document) | {
         "document_id": str(document.pk),
         "filename": document.name,
         "total_chunks": document.chunks or 0,

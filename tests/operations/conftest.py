@@ -1,0 +1,16 @@
+"""What the tests of operations share: servers, a Redis and talks over real sockets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.redis_server import RedisServer
+
+
+@pytest.fixture
+def redis_server() -> Iterator[RedisServer]:
+    """A Redis of the test's own, to be killed and paused."""
+    with RedisServer() as server:
+        yield server
