@@ -6,13 +6,14 @@ import os
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "epsilon.settings")
 
-from django.core.asgi import get_asgi_application
+import django
 
-http_application = get_asgi_application()
+django.setup()
 
 from channels.routing import ProtocolTypeRouter
 
 from miva import startup
+from miva.api.asgi import http_application
 from miva.routing import socket_application
 from miva.servers import allow_large_frames_in_daphne, keep_tokens_out_of_logs, lifespan
 
@@ -20,4 +21,4 @@ allow_large_frames_in_daphne()
 keep_tokens_out_of_logs()
 startup.prepare_server()
 
-application = ProtocolTypeRouter({"http": http_application, "websocket": socket_application, "lifespan": lifespan})
+application = ProtocolTypeRouter({"http": http_application(), "websocket": socket_application, "lifespan": lifespan})

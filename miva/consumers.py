@@ -36,6 +36,15 @@ CLOSE_MISTAKES, CLOSE_LOGIN, CLOSE_TOO_MANY = 1008, 4401, 4429
 _NONCE = secrets.token_hex(16)
 
 
+class _EmptyText(str):
+    """An empty frame's text that counts as true: daphne drops a message whose text is false."""
+
+    __slots__ = ()
+
+    def __bool__(self) -> bool:
+        return True
+
+
 class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
     """One browser socket on /ws/chat/."""
 
@@ -154,7 +163,7 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
     async def _send(self, text: str) -> None:
         if self._is_open:
             try:
-                await self.base_send({"type": "websocket.send", "text": text})
+                await self.base_send({"type": "websocket.send", "text": text or _EmptyText()})
             except (OSError, RuntimeError):  # the client is gone; its disconnect is on the way
                 self._is_open = False
 

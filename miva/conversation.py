@@ -15,7 +15,7 @@ from uuid import UUID
 
 from miva import document_rows, history, library
 from miva.documents import reader
-from miva.engine_turn import EngineQuestion, EngineTurn
+from miva.engine_turn import THINKING_S, EngineQuestion, EngineTurn
 from miva.identity import Speaker
 from miva.in_thread import in_thread
 from miva.models import Document, Turn
@@ -95,7 +95,7 @@ async def ask(speaker: Speaker, request: Ask, tell: Tell, *, all_documents: bool
             if not is_new:
                 await _tell_again(turn, tell)
                 return
-            running = RunningTurn(turn, speaker, thread, tell)
+            running = RunningTurn(turn, speaker, thread, tell, is_numbered=not all_documents)
             position = len(thread.turns)
             thread.turns.append(running)
             accepted = Accepted(request.id, request.message, tuple(map(str, about)), position)
@@ -144,8 +144,10 @@ async def _tell_again(turn: Turn, tell: Tell) -> None:
 class RunningTurn:
     """A stored turn in this process, from its place in the queue to its end."""
 
-    def __init__(self, turn: Turn, speaker: Speaker, thread: _Thread, tell: Tell) -> None:
+    def __init__(self, turn: Turn, speaker: Speaker, thread: _Thread, tell: Tell, *, is_numbered: bool) -> None:
+        """`is_numbered`: the client sees numbers and can choose options (miva.v1); a query client sees neither."""
         self.turn = turn
+        self._is_numbered = is_numbered
         self.speaker = speaker
         self._thread = thread
         self._tell = tell
@@ -237,6 +239,8 @@ class RunningTurn:
             partial(library.load_texts, self.speaker.owner_id),
             str(self.speaker.owner_id),
             await in_thread(history.recent)(self.turn.conversation_id),
+            options={} if self._is_numbered else None,
+            thinking_after_s=THINKING_S if self._is_numbered else 0.0,
         )
 
     async def _emit(self, event: Event) -> None:

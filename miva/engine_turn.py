@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import uuid4
 
 from django.conf import settings
@@ -18,6 +19,9 @@ from miva.protocol.events import Delta, Done, Event, Failed, Progress, Reply, So
 
 QUIET_S = 1.0
 """Silence behind an untyped frame that ends a turn (contract section 4)."""
+THINKING_S = 1.0
+"""How long a numbered turn waits for the engine's first word before it tells that the engine is thinking: an untyped
+engine's whole reply, or a cancel, may come first (contract, v1-untyped-engine.jsonl and v1-queue-cancel.jsonl)."""
 LATE_S = 60.0
 """How long after a turn's end an untyped engine is still listened to."""
 LONGEST_ENVELOPE = 10_000_000
@@ -44,6 +48,9 @@ class EngineQuestion:
     owner: str
     history: Sequence[dict[str, str]] = ()
     unique_id: str = field(default_factory=lambda: str(uuid4()))
+    options: dict[str, Any] | None = field(default_factory=dict)
+    """What the asker chose (model, temperature …), for an engine that keeps documents; None without a choice."""
+    thinking_after_s: float = THINKING_S
 
 
 class EngineTurn:
@@ -58,6 +65,8 @@ class EngineTurn:
         self._sources: tuple[Source, ...] = ()
         self._heard = False
         self._last_was_untyped = False
+        self._has_thought = False
+        self._waited_s = 0.0
 
     async def events(self) -> AsyncIterator[Event]:
         """Thinking, Delta, Reply, Progress …, then exactly one Done or Failed; after a Done perhaps late Replies."""
@@ -95,9 +104,11 @@ class EngineTurn:
         tried.add(link.address.url)
         remember(await greeted(link) if link.keeps_documents else None)
         await link.send(await self._frame(link))
-        yield Thinking()
         while True:
             event = await self._next(link, ends_at)
+            if not self._has_thought and isinstance(event, Thinking | Delta | Sources | Done):
+                self._has_thought = True
+                yield Thinking()
             match event:
                 case None:
                     yield self._done(Done("", ()))
@@ -105,7 +116,7 @@ class EngineTurn:
                 case engine.Need(wanted):
                     await send_documents(link, await self._allowed(wanted), self._question.owner)
                 case Thinking() | engine.EngineHello() | engine.Indexed():
-                    pass  # ours was sent already; the others are between relay and engine
+                    pass  # told above; the others are between relay and engine
                 case Sources(sources):
                     self._sources = sources
                 case Delta(text):
@@ -138,14 +149,21 @@ class EngineTurn:
         left = ends_at - asyncio.get_running_loop().time()
         if left <= 0:
             raise EngineTimeout("The answering engine took too long for the whole answer, so it was stopped.")
-        patience = QUIET_S if self._last_was_untyped else settings.MIVA_ENGINE_TIMEOUT_S
+        patience = QUIET_S if self._last_was_untyped else settings.MIVA_ENGINE_TIMEOUT_S - self._waited_s
+        is_to_think = not (self._has_thought or self._last_was_untyped) and self._question.thinking_after_s < patience
+        if is_to_think:
+            patience = self._question.thinking_after_s
         try:
             event = engine.read(await link.receive_within(min(patience, left)))
         except EngineTimeout:
+            if is_to_think and patience < left:
+                self._waited_s = patience
+                return Thinking()
             if self._last_was_untyped:
                 return None
             raise
         self._heard = True
+        self._waited_s = 0.0
         self._last_was_untyped = isinstance(event, Reply)
         return event
 
@@ -164,8 +182,10 @@ class EngineTurn:
     async def _frame(self, link: Link) -> str:
         asked = self._question
         if link.keeps_documents:
-            return engine.question(asked.message, asked.unique_id, asked.history, asked.documents)
+            return engine.question(asked.message, asked.unique_id, asked.history, asked.documents, asked.options)
         documents = await asked.load(asked.documents)
+        if not documents:
+            return engine.question(asked.message, asked.unique_id, asked.history)
         if sum(len(page) for document in documents for page in document.pages) > LONGEST_ENVELOPE:
             raise FileTooLarge("The documents of this question have too much text together. Ask about fewer of them.")
         message = wrap(asked.message, [wrapped(document) for document in documents])

@@ -11,9 +11,9 @@ import logging
 import secrets
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from asgiref.sync import async_to_sync
 from channels.layers import BaseChannelLayer, InMemoryChannelLayer, get_channel_layer
 
 logger = logging.getLogger("miva.hub")
@@ -67,6 +67,7 @@ class Hub:
         self._changed: set[str] = {self._pulse_topic}
         """Topics whose membership may have to change: joined, or left, when the listener comes to it."""
         self._sends: set[asyncio.Task[None]] = set()
+        self._sender = ThreadPoolExecutor(max_workers=1, thread_name_prefix="hub-sender")
         self.connected = False
         """Whether the layer worked when it was last used."""
 
@@ -105,7 +106,9 @@ class Hub:
             return
         layer = shared_layer()
         if layer is not None:
-            async_to_sync(self._send)(layer, topic, news)
+            # No socket is open in this process. The caller may stand in an event loop of its own (a view's), that ends
+            # with it: sending is for neither to wait for.
+            self._sender.submit(asyncio.run, self._send(layer, topic, news))
 
     async def close(self) -> None:
         """Ends the listener; subscribers hear no more."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.contrib.auth import views as auth_views
 from django.urls import URLPattern, path, re_path
+from django.views.generic import RedirectView
 
 from miva.api.views import accounts, documents, health, pages
 
 urlpatterns: list[URLPattern] = [
     path("", pages.chat, name="chat"),
+    path("favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}icon.svg")),  # for pages that name none
     path("accounts/signup/", pages.SignUpPage.as_view(), name="signup"),
     path("accounts/login/", pages.SignInPage.as_view(), name="login"),
     path("accounts/logout/", auth_views.LogoutView.as_view(), name="logout"),

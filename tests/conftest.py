@@ -7,8 +7,11 @@ import os
 import shutil
 import tempfile
 
+import django
+
 _data = tempfile.mkdtemp(prefix="miva-tests-")
 atexit.register(shutil.rmtree, _data, ignore_errors=True)
 os.environ["MIVA_DATA_DIR"] = _data
 # Here and not in pyproject.toml: pytest-django would read the settings before this file is loaded.
 os.environ["DJANGO_SETTINGS_MODULE"] = "epsilon.settings"
+django.setup()  # so that the conftest.py of a folder may import models

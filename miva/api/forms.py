@@ -52,7 +52,9 @@ class AdminSignInForm(SignInForm, AdminAuthenticationForm):
 class SignUpForm(forms.Form):
     """E-mail, username and password of a new account."""
 
-    email = forms.EmailField(max_length=LONGEST_NAME, widget=forms.EmailInput(attrs={"autocomplete": "email"}))
+    email = forms.EmailField(
+        label="E-mail", max_length=LONGEST_NAME, widget=forms.EmailInput(attrs={"autocomplete": "email"})
+    )
     username = forms.CharField(
         max_length=150, help_text="What others see.", widget=forms.TextInput(attrs={"autocomplete": "username"})
     )

@@ -102,7 +102,7 @@ def _read_page(document: Any, index: int) -> tuple[str, dict[str, bool]]:
         text = clean(raw)
         if is_garbled(raw):
             return text, {"doubtful": True, "garbled": True}
-        if letters(text) >= FEW_LETTERS:
+        if letters(text[:500]) >= FEW_LETTERS or letters(text) >= FEW_LETTERS:
             return text, {}
         scan, drawn = _looks(page)
         return text, {"scan": scan, "doubtful": not scan and not text and drawn}

@@ -48,7 +48,7 @@ def question(
     documents: Sequence[str] | None = None,
     options: dict[str, Any] | None = None,
 ) -> str:
-    """A question of query, miva.v1 or HTTP; `documents` (content ids) only for an engine that keeps them."""
+    """A question of query, miva.v1 or HTTP; `documents` (content ids), `options` only for an engine that keeps them."""
     frame: dict[str, Any] = {
         "message": message,
         "type": "chat",
@@ -57,7 +57,9 @@ def question(
         "history": list(history),
     }
     if documents is not None:
-        frame |= {"documents": list(documents), "options": options or {}}
+        frame["documents"] = list(documents)
+    if options is not None:
+        frame["options"] = options
     return dump(frame)
 
 

@@ -40,7 +40,7 @@ def open_socket(url: str, *subprotocols: str, **options: Any) -> connect:
     return connect(url, subprotocols=names, **(defaults | options))
 
 
-def open_unix_socket(path: Path, *subprotocols: str) -> unix_connect:
+def open_unix_socket(path: Path, *subprotocols: str) -> connect:
     names = [Subprotocol(name) for name in subprotocols] or None
     return unix_connect(str(path), "ws://localhost/ws/chat/", subprotocols=names, max_size=None, compression=None)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -37,8 +38,8 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
         return worlds[server, name]
 
     yield world
-    for running in worlds.values():
-        running.stop()
+    with ThreadPoolExecutor() as threads:
+        list(threads.map(World.stop, worlds.values()))
 
 
 @pytest.fixture

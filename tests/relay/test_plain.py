@@ -21,8 +21,8 @@ REAL = [
     for path in (
         SHARED / "eval/public/squad/Packet_switching.pdf",
         SHARED / "eval/public/squad/Rhine.pdf",
-        SHARED / "pdfs/corpus/docling__06894aeda299.pdf",
-        SHARED / "pdfs/corpus/camelot__2c77497ecff4.pdf",
+        SHARED / "pdfs/corpus/docling__f88e7622aa5f.pdf",
+        SHARED / "pdfs/corpus/camelot__b4a8647c7d63.pdf",
     )
     if path.exists()
 ]

@@ -1,0 +1,108 @@
+"""The embedded engine as a child of the relay: one per machine, up again when it dies, gone when the relay goes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.operations.talk import (
+    alive,
+    ask_plainly,
+    call,
+    command_line,
+    engines_for,
+    eventually,
+    open_socket,
+    readers_below,
+)
+from tests.product import PATIENCE_S, ROOT, Product, process_tree
+from tests.redis_server import RedisServer
+
+GONE_S = 10.0
+
+
+async def test_a_dead_engine_is_started_again_and_goes_with_the_relay_also_where_the_data_folder_has_a_long_name(
+    tmp_path: Path,
+) -> None:
+    product = Product(tmp_path / ("a-folder-with-a-long-name-" * 5))
+    assert len(str(product.data)) > 108, "longer than the address of a Unix socket may be"
+    try:
+        product.start()
+        assert product.process is not None
+        async with open_socket(product.socket_url) as first, open_socket(product.socket_url) as second:
+            assert "message" in await ask_plainly(first, "Who is there?")
+            (engine,) = engines_for(product.data)
+            os.kill(engine, signal.SIGKILL)
+            answers = await asyncio.gather(ask_plainly(first, "And now?"), ask_plainly(second, "And to me?"))
+            assert ["message" in answer for answer in answers] == [True, True], answers
+            (other,) = engines_for(product.data)
+            assert other != engine
+            parts = [other, *readers_below(product.process.pid)]
+            assert len(parts) >= 2
+            product.process.kill()  # the relay alone, without a warning
+            await eventually(lambda: not alive(parts), GONE_S)
+    finally:
+        product.kill()
+
+
+@contextmanager
+def workers(product: Product, count: int) -> Iterator[subprocess.Popen[bytes]]:
+    """`uvicorn --workers` as in the contract."""
+    command = [sys.executable, "-m", "uvicorn", "epsilon.asgi:application", "--port", str(product.port)]
+    with (product.folder / "server.log").open("ab") as log:
+        process = subprocess.Popen(
+            [*command, "--workers", str(count)],
+            cwd=ROOT,
+            env=product.environment(),
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        yield process
+        process.terminate()
+        process.wait(2 * GONE_S)
+    finally:
+        product.process = process
+        product.kill()
+
+
+def is_up(product: Product) -> bool:
+    try:
+        return call(product.url + "api/health/")[0] == 200
+    except (OSError, ValueError):
+        return False
+
+
+def parent(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+async def test_two_workers_start_on_a_fresh_folder_with_one_engine_and_another_takes_it_over(
+    tmp_path: Path, redis_server: RedisServer
+) -> None:
+    production = {"REDIS_URL": redis_server.url, "SECRET_KEY": "k" * 50, "ALLOWED_HOSTS": "127.0.0.1"}
+    product = Product(tmp_path, **production)
+    with workers(product, 2) as supervisor:
+        await eventually(lambda: product.log().count("Application startup complete") == 2, 2 * PATIENCE_S)
+        await eventually(lambda: is_up(product), PATIENCE_S)
+        (engine,) = engines_for(product.data)
+        owner = parent(engine)
+        assert owner in process_tree(supervisor.pid)
+        os.kill(owner, signal.SIGKILL)
+        await eventually(lambda: engines_for(product.data) not in ([], [engine]), PATIENCE_S)
+        (other,) = engines_for(product.data)
+        assert parent(other) != owner
+        async with open_socket(product.socket_url) as socket:
+            assert "message" in await ask_plainly(socket, "Who is there?")
+        parts = process_tree(supervisor.pid)
+        assert sum("miva.engine" in command_line(pid) for pid in parts) == 1
+    await eventually(lambda: not alive(parts), GONE_S)
+    assert product.log().count("The database was brought up to date") == 1, "two workers must not both migrate"
+    assert "Traceback" not in product.log()
