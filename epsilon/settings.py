@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -275,7 +276,13 @@ REST_FRAMEWORK = {
     "EXCEPTION_HANDLER": "miva.api.errors.handle",
     "UNAUTHENTICATED_USER": None,
 }
-SIMPLE_JWT = {"ROTATE_REFRESH_TOKENS": True, "BLACKLIST_AFTER_ROTATION": True, "CHECK_REVOKE_TOKEN": True}
+SIMPLE_JWT = {
+    "ACCESS_TOKEN_LIFETIME": timedelta(hours=1),  # a socket that came with one closes when it ends
+    "REFRESH_TOKEN_LIFETIME": timedelta(days=14),
+    "ROTATE_REFRESH_TOKENS": True,
+    "BLACKLIST_AFTER_ROTATION": True,
+    "CHECK_REVOKE_TOKEN": True,
+}
 for _key, _value in environ.Env.email_url_config(_text("EMAIL_URL", "consolemail://")).items():
     globals()[_key] = _value
 EMAIL_TIMEOUT = 20
