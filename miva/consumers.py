@@ -33,6 +33,8 @@ MISTAKES, MISTAKES_S = 20, 10.0
 MOST_PENDING = 1000
 """Frames of one socket that may be under way."""
 CLOSE_MISTAKES, CLOSE_LOGIN, CLOSE_TOO_MANY = 1008, 4401, 4429
+CLOSE_MISTAKES_DAPHNE = 4008
+"""Daphne can send none of the codes from 1001 to 2999."""
 _NONCE = secrets.token_hex(16)
 
 
@@ -171,7 +173,10 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
         if self._is_open:
             self._is_open = False
             with contextlib.suppress(OSError, RuntimeError):  # the client was faster
+                try:
                 await self.base_send({"type": "websocket.close", "code": code})
+            except Exception:  # what autobahn under daphne raises has no kind of its own
+                await self.base_send({"type": "websocket.close", "code": CLOSE_MISTAKES_DAPHNE})
 
     async def _disconnect(self) -> None:
         self._is_open = False

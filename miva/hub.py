@@ -27,6 +27,7 @@ PULSE_S = 10.0
 """How often the listener sends itself a message. Where one is not back by the next, the layer has forgotten who listens
 (Redis was emptied, or another took its place), and every group is joined again."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
+SEND_ATTEMPTS, SEND_PATIENCE_S = 3, 5.0
 
 
 def group_name(topic: str) -> str:
@@ -125,10 +126,17 @@ class Hub:
 
     async def _send(self, layer: BaseChannelLayer, topic: str, news: News) -> None:
         message = {"type": "news", "from": self._process, "topic": topic, "news": news}
-        try:
-            await asyncio.wait_for(layer.group_send(group_name(topic), message), 5)
-        except Exception as why:
-            logger.warning("The channel layer did not take news (%s); other processes will look for themselves", why)
+        problem: Exception | None = None
+        for _ in range(SEND_ATTEMPTS):
+            try:
+                await asyncio.wait_for(layer.group_send(group_name(topic), message), SEND_PATIENCE_S)
+                return
+            except TimeoutError as why:
+                problem = why
+                break
+            except Exception as why:  # also a connection kept from before Redis was started again: the next is new
+                problem = why
+        logger.warning("The channel layer did not take news (%r); other processes will look for themselves", problem)
 
     async def _listen(self) -> None:
         pause = FIRST_PAUSE_S

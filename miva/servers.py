@@ -31,10 +31,12 @@ def allow_large_frames_in_daphne() -> None:
     CommandLineInterface.server_class = LargeFrameServer
 
 
-class _WithoutTokens(logging.Filter):
-    """Writes `token=…` in place of a token in an address, whoever logs it."""
+class _ForLogs(logging.Filter):
+    """Writes `token=…` in place of a token in an address, whoever logs it, and no trace of what a client did wrong."""
 
     def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and isinstance(record.exc_info[1], UnicodeDecodeError):
+            record.exc_info = None  # uvicorn closes such a socket with 1007, as it should, and logs a trace
         if isinstance(record.args, tuple):
             record.args = tuple(_hidden(value) for value in record.args)
         record.msg = _hidden(record.msg)
@@ -48,7 +50,7 @@ def _hidden(value: Any) -> Any:
 def keep_tokens_out_of_logs() -> None:
     """Puts the filter on every logger that writes requests' addresses."""
     for name in ("uvicorn.access", "uvicorn.error", "daphne.access", "django.channels.server", "django.request"):
-        logging.getLogger(name).addFilter(_WithoutTokens())
+        logging.getLogger(name).addFilter(_ForLogs())
 
 
 async def lifespan(_: Scope, receive: Receive, send: Send) -> None:

@@ -92,6 +92,19 @@ def workers(parent: int | None = None) -> list[int]:
     return [pid for zygote in zygotes(parent) for pid in children(zygote)]
 
 
+def computing() -> list[int]:
+    """Workers that have used a tenth of a second of CPU: they are reading, not starting."""
+    found = []
+    for worker in workers():
+        try:
+            ticks = int(Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()[11])
+        except OSError:
+            continue
+        if ticks >= 10:
+            found.append(worker)
+    return found
+
+
 def children(parent: int) -> list[int]:
     """Process ids of a process's children that have not ended."""
     found = []

@@ -22,6 +22,7 @@ from tests.documents.helpers import (
     SECONDS,
     alive,
     bomb_pdf,
+    computing,
     eventually,
     hanging_pdf,
     needs_proc,
@@ -292,21 +293,9 @@ def gone(process: int) -> bool:
     return not alive(process)
 
 
-def computing() -> list[int]:
-    """Workers that have used a tenth of a second of CPU: they are reading, not starting."""
-    found = []
-    for worker in workers():
-        try:
-            ticks = int(Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()[11])
-        except OSError:
-            continue
-        if ticks >= 10:
-            found.append(worker)
-    return found
-
-
-def zombies(parent: int | None = None) -> list[int]:
+def zombies(parent: int | None = None) -> list[str]:
     """Children that have ended and that nobody has asked about."""
-    everybody = subprocess.run(["ps", "-eo", "pid=,ppid=,stat="], capture_output=True, text=True, check=True).stdout
+    everybody = subprocess.run(["ps", "-eo", "pid=,ppid=,stat=,args="], capture_output=True, text=True, check=True).stdout
     rows = [line.split() for line in everybody.splitlines()]
-    return [int(pid) for pid, ppid, state in rows if int(ppid) == (parent or os.getpid()) and state.startswith("Z")]
+    mine = str(parent or os.getpid())
+    return [" ".join(row) for row in rows if row[1] == mine and row[2].startswith("Z")]

@@ -15,7 +15,7 @@ import pytest
 
 from miva.documents import store
 from miva.protocol import errors
-from tests.documents.helpers import SECONDS, eventually, hanging_pdf, needs_proc, page_with, scan_pdf, workers
+from tests.documents.helpers import SECONDS, alive, computing, eventually, hanging_pdf, needs_proc, page_with, scan_pdf
 from tests.pdfs import assemble, make_pdf, stream
 
 
@@ -139,13 +139,12 @@ async def test_cancelling_the_last_who_waits_stops_the_reading(reader: Any, sett
     settings.MIVA_PDF_ENGINES = ("pypdf2",)
     settings.MIVA_PDF_WORKERS = 1
     hanging = asyncio.ensure_future(read(reader, hanging_pdf()))
-    before = await asyncio.to_thread(eventually, workers)
-    await asyncio.sleep(0.5)
+    [worker] = await asyncio.to_thread(eventually, computing)
     hanging.cancel()
     with pytest.raises(asyncio.CancelledError):
         await hanging
     assert (await asyncio.wait_for(read(reader, make_pdf(["next"])), SECONDS)).pages == ("next",)
-    assert set(before) - set(workers())
+    await asyncio.to_thread(eventually, lambda: not alive(worker))
 
 
 def test_it_works_from_threads_and_from_several_event_loops(reader: Any) -> None:

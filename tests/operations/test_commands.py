@@ -5,13 +5,18 @@ from __future__ import annotations
 import base64
 import os
 import signal
+import socket
 import subprocess
 import sys
+import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.operations.servers import is_up
 from tests.operations.talk import (
     alive,
     ask_numbered,
@@ -24,7 +29,7 @@ from tests.operations.talk import (
     readers_below,
 )
 from tests.pdfs import make_pdf
-from tests.product import PATIENCE_S, ROOT, Product, command_for, free_port
+from tests.product import PATIENCE_S, ROOT, Product, command_for
 
 STOP_S = 10.0
 TWO_MEGABYTES = 2 * 2**20
@@ -90,7 +95,7 @@ async def test_the_development_server_reloads_and_still_runs_one_engine(tmp_path
     with (tmp_path / "server.log").open("wb") as log:
         server = subprocess.Popen(command, cwd=ROOT, env=bare(product), stdout=log, stderr=log, start_new_session=True)
     try:
-        await eventually(lambda: answers(product), 2 * PATIENCE_S)
+        await eventually(lambda: is_up(product), 2 * PATIENCE_S)
         async with open_socket(product.socket_url) as socket:
             assert "message" in await ask_plainly(socket, "Who is there?")
         engines = engines_for(product.data)
@@ -100,13 +105,6 @@ async def test_the_development_server_reloads_and_still_runs_one_engine(tmp_path
         await eventually(lambda: not alive(engines), STOP_S)
     finally:
         server.kill()
-
-
-def answers(product: Product) -> bool:
-    try:
-        return call(product.url + "api/health/live/")[0] == 200
-    except OSError:
-        return False
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
@@ -144,8 +142,6 @@ async def test_make_run_says_one_line_when_it_is_ready_and_stops_all_it_started(
 
 def test_make_run_says_in_words_that_the_port_is_taken(tmp_path: Path) -> None:
     product = Product(tmp_path)
-    import socket
-
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         done = product_run(product, port)
@@ -182,47 +178,32 @@ def test_an_administrator_can_be_made_by_the_very_first_command_and_signs_in(tmp
     again = product.run("migrate")
     assert again.returncode == 0
     assert "No migrations to apply" in again.stdout
-    with wsgi_server(product, tmp_path) as url:
-        status, answer = call(url + "api/login/", {"username": "alice", "password": person["PASSWORD"]})
+    with wsgi_server(product):
+        status, answer = call(product.url + "api/login/", {"username": "alice", "password": person["PASSWORD"]})
         assert (status, sorted(answer)) == (200, ["access", "refresh", "token"])
-        status, health = call(url + "api/health/")
+        status, health = call(product.url + "api/health/")
         assert (status, health["database"], health["engine"]["status"]) == (200, "connected", "ok")
 
 
-class wsgi_server:
-    """epsilon/wsgi.py under the WSGI server of the standard library."""
+WSGI_SERVER = """
+from wsgiref.simple_server import make_server; from epsilon.wsgi import application; import sys
+make_server("127.0.0.1", int(sys.argv[1]), application).serve_forever()
+"""
 
-    SCRIPT = (
-        "from wsgiref.simple_server import make_server; from epsilon.wsgi import application; import sys\n"
-        "make_server('127.0.0.1', int(sys.argv[1]), application).serve_forever()"
-    )
 
-    def __init__(self, product: Product, folder: Path) -> None:
-        self._product = product
-        self._log = folder / "wsgi.log"
-
-    def __enter__(self) -> str:
-        port = free_port()
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", self.SCRIPT, str(port)],
-                cwd=ROOT,
-                env=bare(self._product),
-                stdout=log,
-                stderr=log,
-            )
-        url = f"http://127.0.0.1:{port}/"
-        for _ in range(int(10 * PATIENCE_S)):
-            try:
-                if call(url + "api/health/live/")[0] == 200:
-                    return url
-            except OSError:
-                assert self._process.poll() is None, self._log.read_text()
-                import time
-
-                time.sleep(0.1)
-        raise AssertionError(self._log.read_text())
-
-    def __exit__(self, *_: object) -> None:
-        self._process.terminate()
-        self._process.wait(STOP_S)
+@contextmanager
+def wsgi_server(product: Product) -> Iterator[None]:
+    """epsilon/wsgi.py under the WSGI server of the standard library, at the product's address."""
+    command = [sys.executable, "-c", WSGI_SERVER, str(product.port)]
+    with (product.folder / "server.log").open("wb") as log:
+        process = subprocess.Popen(command, cwd=ROOT, env=bare(product), stdout=log, stderr=log)
+    try:
+        deadline = time.monotonic() + 2 * PATIENCE_S
+        while not is_up(product):
+            assert process.poll() is None, product.log()
+            assert time.monotonic() < deadline, product.log()
+            time.sleep(0.1)
+        yield
+    finally:
+        process.terminate()
+        process.wait(STOP_S)

@@ -5,23 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
+from tests.operations.servers import is_up, uvicorn
 from tests.operations.talk import (
     alive,
     ask_plainly,
-    call,
     command_line,
     engines_for,
     eventually,
     open_socket,
     readers_below,
 )
-from tests.product import PATIENCE_S, ROOT, Product, process_tree
+from tests.product import PATIENCE_S, Product, process_tree
 from tests.redis_server import RedisServer
 
 GONE_S = 10.0
@@ -51,35 +47,6 @@ async def test_a_dead_engine_is_started_again_and_goes_with_the_relay_also_where
         product.kill()
 
 
-@contextmanager
-def workers(product: Product, count: int) -> Iterator[subprocess.Popen[bytes]]:
-    """`uvicorn --workers` as in the contract."""
-    command = [sys.executable, "-m", "uvicorn", "epsilon.asgi:application", "--port", str(product.port)]
-    with (product.folder / "server.log").open("ab") as log:
-        process = subprocess.Popen(
-            [*command, "--workers", str(count)],
-            cwd=ROOT,
-            env=product.environment(),
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    try:
-        yield process
-        process.terminate()
-        process.wait(2 * GONE_S)
-    finally:
-        product.process = process
-        product.kill()
-
-
-def is_up(product: Product) -> bool:
-    try:
-        return call(product.url + "api/health/")[0] == 200
-    except (OSError, ValueError):
-        return False
-
-
 def parent(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
@@ -89,7 +56,7 @@ async def test_two_workers_start_on_a_fresh_folder_with_one_engine_and_another_t
 ) -> None:
     production = {"REDIS_URL": redis_server.url, "SECRET_KEY": "k" * 50, "ALLOWED_HOSTS": "127.0.0.1"}
     product = Product(tmp_path, **production)
-    with workers(product, 2) as supervisor:
+    with uvicorn(product, "--workers", "2") as supervisor:
         await eventually(lambda: product.log().count("Application startup complete") == 2, 2 * PATIENCE_S)
         await eventually(lambda: is_up(product), PATIENCE_S)
         (engine,) = engines_for(product.data)

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, FilePayload, Page, expect, sync_playwright
 
-from tests.page.product import Product
 from tests.page.scripted_engine import ScriptedEngine
+from tests.product import Product
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # As root there is no sandbox; the rest keeps the browser from calling its maker's servers.

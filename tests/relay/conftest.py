@@ -19,6 +19,7 @@ SETTINGS = {
         "MIVA_MAX_FILE_MB": "1",
         "MIVA_MAX_PAGES": "10",
         "MIVA_PDF_TIMEOUT_S": "4",
+        "MIVA_ENGINE_TIMEOUT_S": "4",
     },
     # Little patience with engines.
     "hasty": {"MIVA_ENGINE_CONNECT_S": "1", "MIVA_ENGINE_TIMEOUT_S": "1.5", "MIVA_ENGINE_TOTAL_S": "4"},

@@ -1,0 +1,96 @@
+"""The hub over a real Redis: renewed memberships, a Redis that forgets them, and names for any topic."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from channels.layers import get_channel_layer
+from hypothesis import given
+from hypothesis import strategies as st
+
+from miva.hub import Hub, group_name
+from tests.operations.talk import eventually
+from tests.redis_server import RedisServer
+
+NEVER = 3600.0
+
+
+@asynccontextmanager
+async def listening(**periods: float) -> AsyncIterator[Callable[[str], Any]]:
+    """A hub that hears of `anything`; gives a function that waits until it has heard some text, said by another hub."""
+    hub, other = Hub(**periods), Hub()
+    heard: list[str] = []
+    hub.subscribe("anything", lambda news: heard.append(news["text"]))
+    await eventually(lambda: hub.connected)
+
+    async def hears(text: str, patience: float = 2.0) -> bool:
+        other.tell("anything", {"text": text})
+        try:
+            await eventually(lambda: text in heard, patience)
+        except AssertionError:
+            return False
+        return True
+
+    try:
+        yield hears
+    finally:
+        await hub.close()
+        await other.close()
+
+
+@pytest.fixture
+def layer_of_this_test(redis_server: RedisServer, settings: Any) -> None:
+    """A group is forgotten after three seconds, as it is after a day in the product."""
+    config = {"hosts": [{"address": redis_server.url, "socket_timeout": 10}], "group_expiry": 3}
+    settings.CHANNEL_LAYERS = {"default": {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": config}}
+
+
+async def test_a_membership_that_is_renewed_outlives_its_expiry(layer_of_this_test: None) -> None:
+    async with listening(renew_s=1, pulse_s=NEVER) as hears:
+        await asyncio.sleep(5)
+        assert await hears("after five seconds")
+
+
+async def test_a_membership_that_is_not_renewed_ends_in_silence(layer_of_this_test: None) -> None:
+    """The trap itself: without it the test above would prove nothing."""
+    async with listening(renew_s=NEVER, pulse_s=NEVER) as hears:
+        assert await hears("at once")
+        await asyncio.sleep(5)
+        assert not await hears("after five seconds")
+
+
+async def test_a_listener_hears_again_after_redis_was_emptied(
+    layer_of_this_test: None, redis_server: RedisServer
+) -> None:
+    async with listening(renew_s=NEVER, pulse_s=0.5) as hears:
+        assert await hears("before")
+        with redis_server.client() as client:
+            client.flushall()
+        await asyncio.sleep(2)
+        assert await hears("after")
+
+
+async def test_a_process_keeps_one_channel_over_failures(layer_of_this_test: None, redis_server: RedisServer) -> None:
+    """With a channel for each, the groups would send everything to the old ones as well, to be read and thrown away."""
+    async with listening(renew_s=NEVER, pulse_s=NEVER) as hears:
+        assert await hears("before")
+        with redis_server.client() as client:
+            client.client_kill_filter(_type="normal", skipme=True)
+            await asyncio.sleep(1)
+            assert await hears("after")
+            groups = [key for key in client.scan_iter() if ":group:" in key]
+            assert {key: client.zcard(key) for key in groups} == dict.fromkeys(groups, 1)
+
+
+@given(st.text())
+def test_any_topic_has_a_name_that_the_layer_takes(topic: str) -> None:
+    layer = get_channel_layer()
+    name = group_name(topic)
+    assert layer.require_valid_group_name(name)
+    assert name.isascii()
+    assert len(name) < 100
+    assert topic not in name or len(topic) < 5
