@@ -174,9 +174,11 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
             self._is_open = False
             with contextlib.suppress(OSError, RuntimeError):  # the client was faster
                 try:
-                await self.base_send({"type": "websocket.close", "code": code})
-            except Exception:  # what autobahn under daphne raises has no kind of its own
-                await self.base_send({"type": "websocket.close", "code": CLOSE_MISTAKES_DAPHNE})
+                    await self.base_send({"type": "websocket.close", "code": code})
+                except (OSError, RuntimeError):
+                    raise
+                except Exception:  # autobahn's, under daphne, has no kind of its own: it cannot send this code
+                    await self.base_send({"type": "websocket.close", "code": CLOSE_MISTAKES_DAPHNE})
 
     async def _disconnect(self) -> None:
         self._is_open = False

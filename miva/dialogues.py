@@ -78,7 +78,7 @@ class PlainDialogue:
                 self._claimed[label] = await in_thread(history.claim_plain_id)(self._speaker.owner_id, label)
             frame = request.raw
             if frame is None:
-                files = [await _read_inline(file, str(self._speaker.owner_id)) for file in request.files]
+                files = [await _read_inline(file, self._caller) for file in request.files]
                 frame = await asyncio.to_thread(_envelope_frame, request, files)
             self._recorder.asked(self._claimed[label], request.message, [file.name for file in request.files])
             await self._chat.forward(frame)

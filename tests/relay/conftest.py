@@ -22,7 +22,7 @@ SETTINGS = {
         "MIVA_ENGINE_TIMEOUT_S": "4",
     },
     # Little patience with engines.
-    "hasty": {"MIVA_ENGINE_CONNECT_S": "1", "MIVA_ENGINE_TIMEOUT_S": "1.5", "MIVA_ENGINE_TOTAL_S": "4"},
+    "hasty": {"MIVA_ENGINE_CONNECT_S": "1", "MIVA_ENGINE_TIMEOUT_S": "1.5", "MIVA_ENGINE_TOTAL_S": "3"},
 }
 Start = Callable[[str, str], World]
 
