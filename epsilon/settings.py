@@ -19,7 +19,8 @@ import environ
 BASE_DIR: Final = Path(__file__).resolve().parent.parent
 VERSION: Final = "0.1.0"
 
-environ.Env.read_env(BASE_DIR / ".env")
+if (BASE_DIR / ".env").exists():  # else django-environ logs that it found none, with the folder's name
+    environ.Env.read_env(BASE_DIR / ".env")
 env = environ.Env()
 
 MIVA_PROBLEMS: list[tuple[str, str, str]] = []
@@ -65,13 +66,24 @@ def _number(name: str, default: float, least: float, most: float = 1e9) -> float
     return default
 
 
+def _address(url: str) -> tuple[str, str]:
+    """Scheme and host of an address; both empty for what is none."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme, parts.hostname or ""
+    except ValueError:
+        return "", ""
+
+
 # --- Where things are -----------------------------------------------------------------------------
 
 MIVA_DATA_DIR = Path(_text("MIVA_DATA_DIR", "data"))
 if not MIVA_DATA_DIR.is_absolute():
     MIVA_DATA_DIR = BASE_DIR / MIVA_DATA_DIR
+FILE_UPLOAD_TEMP_DIR = MIVA_DATA_DIR / "tmp"
 try:
     MIVA_DATA_DIR.mkdir(parents=True, exist_ok=True, mode=0o700)
+    FILE_UPLOAD_TEMP_DIR.mkdir(exist_ok=True, mode=0o700)
 except OSError as _why:
     _problem(
         "miva.E003",
@@ -82,7 +94,7 @@ except OSError as _why:
 HOST = _text("HOST", "127.0.0.1")
 PORT = int(_number("PORT", 8000, 0, 65535))
 REDIS_URL = _text("REDIS_URL")
-if REDIS_URL and urlsplit(REDIS_URL).scheme not in {"redis", "rediss", "unix"}:
+if REDIS_URL and _address(REDIS_URL)[0] not in {"redis", "rediss", "unix"}:
     _problem(
         "miva.E004",
         "REDIS_URL is not an address of a Redis server.",
@@ -103,7 +115,7 @@ _IS_PRODUCTION = bool(REDIS_URL) or (bool(_text("DEBUG")) and not DEBUG)
 
 CSRF_TRUSTED_ORIGINS = _words("CSRF_TRUSTED_ORIGINS", [])
 for _origin in CSRF_TRUSTED_ORIGINS:
-    if urlsplit(_origin).scheme not in {"http", "https"}:
+    if _address(_origin)[0] not in {"http", "https"}:
         _problem(
             "miva.E005",
             f"CSRF_TRUSTED_ORIGINS holds “{_origin}”, which has no scheme.",
@@ -195,16 +207,19 @@ TEMPLATES: list[dict[str, Any]] = [
     }
 ]
 
-DATABASES: dict[str, dict[str, Any]] = {"default": {}}
-try:
-    DATABASES["default"] = env.db_url("DATABASE_URL", default=f"sqlite:///{MIVA_DATA_DIR / 'miva.sqlite3'}")
-except Exception:
-    _problem(
-        "miva.E008",
-        "DATABASE_URL cannot be understood.",
-        "Write it like postgresql://user:password@127.0.0.1:5432/miva, or leave it out to use SQLite.",
-    )
-    DATABASES["default"] = env.db_url_config(f"sqlite:///{MIVA_DATA_DIR / 'miva.sqlite3'}")
+_SQLITE = {"ENGINE": "django.db.backends.sqlite3", "NAME": MIVA_DATA_DIR / "miva.sqlite3"}
+DATABASES: dict[str, dict[str, Any]] = {"default": dict(_SQLITE)}
+if _text("DATABASE_URL"):
+    try:
+        DATABASES["default"] = env.db_url("DATABASE_URL")
+        DATABASES["default"]["ENGINE"]  # an address without a scheme comes back without one
+    except Exception:
+        _problem(
+            "miva.E008",
+            "DATABASE_URL cannot be understood.",
+            "Write it like postgresql://user:password@127.0.0.1:5432/miva, or leave it out to use SQLite.",
+        )
+        DATABASES["default"] = dict(_SQLITE)
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     # WAL lets readers go on while one writes; IMMEDIATE waits for the write lock instead of failing in the middle.
     DATABASES["default"]["OPTIONS"] = {
@@ -283,8 +298,16 @@ SIMPLE_JWT = {
     "BLACKLIST_AFTER_ROTATION": True,
     "CHECK_REVOKE_TOKEN": True,
 }
-for _key, _value in environ.Env.email_url_config(_text("EMAIL_URL", "consolemail://")).items():
-    globals()[_key] = _value
+try:
+    _email = environ.Env.email_url_config(_text("EMAIL_URL", "consolemail://"))
+except Exception:
+    _problem(
+        "miva.E015",
+        "EMAIL_URL cannot be understood.",
+        "Write it like smtp+tls://user:password@mail.example.org:587, or leave it out to print mail on the console.",
+    )
+    _email = environ.Env.email_url_config("consolemail://")
+globals().update(_email)
 EMAIL_TIMEOUT = 20
 MIVA_GROQ_CONFIGURED = bool(_text("GROQ_API_KEY"))
 _LOCAL_CACHE = {
@@ -306,7 +329,7 @@ DEFAULT_FROM_EMAIL = _text("DEFAULT_FROM_EMAIL", "miva@localhost")
 
 MIVA_ENGINE_URLS = tuple(_words("MIVA_ENGINE_URL", []))
 for _url in MIVA_ENGINE_URLS:
-    if urlsplit(_url).scheme not in {"ws", "wss"} or not urlsplit(_url).hostname:
+    if _address(_url)[0] not in {"ws", "wss"} or not _address(_url)[1]:
         _problem(
             "miva.E009",
             "MIVA_ENGINE_URL must hold addresses that start with ws:// or wss://.",
@@ -342,13 +365,11 @@ MIVA_OCR = _text("MIVA_OCR", "auto").lower()
 if MIVA_OCR not in {"auto", "off"}:
     _problem("miva.E011", f"MIVA_OCR is “{MIVA_OCR}”.", "Write MIVA_OCR=auto or MIVA_OCR=off.")
     MIVA_OCR = "auto"
-FILE_UPLOAD_TEMP_DIR = MIVA_DATA_DIR / "tmp"
-FILE_UPLOAD_TEMP_DIR.mkdir(exist_ok=True, mode=0o700)
 
 MIVA_SOCKETS = int(_number("MIVA_SOCKETS", 20, 1))
 _SECONDS = {"s": 1, "sec": 1, "second": 1, "min": 60, "minute": 60, "h": 3600, "hour": 3600}
 _rate, _, _unit = _text("MIVA_RATE", "60/min").partition("/")
-if not (_rate.isdigit() and int(_rate) > 0 and _unit in _SECONDS):
+if not (_rate.isdecimal() and int(_rate) > 0 and _unit in _SECONDS):
     _problem(
         "miva.E012", f"MIVA_RATE is “{_text('MIVA_RATE')}”.", "Write a number of questions and a time: MIVA_RATE=60/min"
     )

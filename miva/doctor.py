@@ -17,7 +17,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from websockets.typing import Origin, Subprotocol
 
 from miva.doctor_http import LOCAL, Answer, call, file_form
-from miva.doctor_words import ENGINE, FRAMES, NGINX, ORIGIN, TOKEN, Finding, fine, host_advice, wrong
+from miva.doctor_words import ENGINE, FRAMES, NGINX, ORIGIN, TOKEN, Finding, Trouble, cut_off, fine, host_advice, wrong
 from miva.sample_pdf import GOLD, QUESTION, sample_pdf
 
 PDF_BYTES = 2 * 2**20
@@ -25,14 +25,6 @@ LARGE_FRAME = 17 * 2**20
 """Above what uvicorn takes when nothing is said (16 MiB); sent only where the server says that it takes so much."""
 PATIENCE_S = 60.0
 _CODES = {"engine_unavailable": ENGINE, "engine_timeout": ENGINE, "engine_error": ENGINE, "unauthenticated": TOKEN}
-
-
-class Trouble(Exception):
-    """What ended one step of the examination."""
-
-    def __init__(self, words: str, advice: str = "") -> None:
-        super().__init__(words)
-        self.finding = wrong(words, advice)
 
 
 class Doctor:
@@ -52,14 +44,17 @@ class Doctor:
             async for finding in self._health():
                 yield finding
             yield await self._as_a_page()
-            yield await self._plain_question()
         except Trouble as trouble:
             yield trouble.finding
             return
-        for step in (self._large_frames, self._document):
+        frames_are_cut = False
+        for step in (self._plain_question, self._large_frames, self._document):
+            if step == self._large_frames and frames_are_cut:
+                continue  # smaller ones do not pass
             try:
                 yield await step()
             except Trouble as trouble:
+                frames_are_cut = trouble.finding.advice == FRAMES
                 yield trouble.finding
 
     async def _reach(self) -> Finding:
@@ -70,10 +65,8 @@ class Doctor:
             words = f"A proxy answers at {self._url}, but it does not reach the server behind it ({answer.status})."
             raise Trouble(words, f"See that the server runs, and that the proxy has its right address.\n{NGINX}")
         if answer.data != {"status": "alive"}:
-            moved = answer.headers.get("Location")
-            words = (
-                f"Something else answers at {self._url} (status {answer.status}{f', see {moved}' if moved else ''})."
-            )
+            moved = f", see {answer.headers['Location']}" if answer.headers["Location"] else ""
+            words = f"Something else answers at {self._url} (status {answer.status}{moved})."
             raise Trouble(words, "Give the address of the chat page: --url https://chat.example.org")
         return fine(f"A server answers at {self._url}")
 
@@ -134,9 +127,9 @@ class Doctor:
             what = f"A frame of {size / 2**20:.0f} MiB"
             # In `content`, as a file would be: whatever else stands in a frame is bounded much lower.
             await self._send(socket, json.dumps({"type": "ping", "content": "A" * size}), what)
-            answer = json.loads(await self._next(socket, what, size))
-            if answer["type"] == "error":
-                raise Trouble(f"{what} is refused: {answer['message']} ({answer['code']})")
+            while (answer := json.loads(await self._next(socket, what, size)))["type"] != "pong":
+                if answer["type"] == "error":
+                    raise Trouble(f"{what} is refused: {answer['message']} ({answer['code']})")
         finally:
             await socket.close()
         return fine(f"{what} passes; the server takes up to {largest / 2**20:.0f} MiB.")
@@ -175,8 +168,7 @@ class Doctor:
 
     async def _greeted(self, socket: ClientConnection, *, close: bool = True) -> dict[str, Any]:
         try:
-            hello: dict[str, Any] = json.loads(await self._next(socket, "Opening the socket", 0))
-            return hello
+            return dict(json.loads(await self._next(socket, "Opening the socket", 0)))
         finally:
             if close:
                 await socket.close()
@@ -236,7 +228,7 @@ class Doctor:
             async with asyncio.timeout(PATIENCE_S):
                 await socket.send(frame)
         except ConnectionClosed as why:
-            raise _cut(why, what, len(frame)) from why
+            raise cut_off(_code(why), what, len(frame)) from why
         except TimeoutError as why:
             raise Trouble(
                 f"{what} cannot be sent within {PATIENCE_S:g} s.", "Look at the network and the proxy."
@@ -248,22 +240,10 @@ class Doctor:
             async with asyncio.timeout(PATIENCE_S):
                 return str(await socket.recv())
         except ConnectionClosed as why:
-            raise _cut(why, what, size) from why
+            raise cut_off(_code(why), what, size) from why
         except TimeoutError as why:
             raise Trouble(f"{what} gets no answer within {PATIENCE_S:g} s.", ENGINE) from why
 
 
-def _cut(why: ConnectionClosed, what: str, size: int) -> Trouble:
-    code = why.rcvd.code if why.rcvd else None
-    if code == 4401:
-        return Trouble("The socket opens and is closed with 4401: whoever asks has to sign in.", TOKEN)
-    if code == 4429:
-        return Trouble(
-            "The socket opens and is closed with 4429: too many are open.", "Close some, or raise MIVA_SOCKETS."
-        )
-    if code == 1009 or (code is None and size > 60_000):
-        how = "closed with 1009" if code else "dropped without a word"
-        return Trouble(f"{what} is too large on the way: the connection is {how} ({size / 2**20:.1f} MiB).", FRAMES)
-    if code is None:
-        return Trouble(f"{what}: the connection is dropped.", f"A proxy may end it.\n{NGINX}")
-    return Trouble(f"{what}: the server closes the connection with {code}.", "Its log may say why.")
+def _code(why: ConnectionClosed) -> int | None:
+    return why.rcvd.code if why.rcvd else None

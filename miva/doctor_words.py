@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+SMALL = 64 * 1024
+"""Bytes of a frame that everything passes."""
+
 NGINX = """\
 If nginx stands in front, its `location` needs these lines:
     proxy_pass http://127.0.0.1:8000;
@@ -58,3 +61,26 @@ def fine(words: str) -> Finding:
 
 def wrong(words: str, advice: str = "") -> Finding:
     return Finding(False, words, advice)
+
+
+class Trouble(Exception):
+    """What ended one step of the examination."""
+
+    def __init__(self, words: str, advice: str = "") -> None:
+        super().__init__(words)
+        self.finding = wrong(words, advice)
+
+
+def cut_off(code: int | None, what: str, size: int) -> Trouble:
+    """What a close code means after `what`, a frame of `size` bytes; None for a connection that ended without one."""
+    if code == 4401:
+        return Trouble("The socket opens and is closed with 4401: whoever asks has to sign in.", TOKEN)
+    if code == 4429:
+        words = "The socket opens and is closed with 4429: this visitor has too many open."
+        return Trouble(words, "Close some, or raise MIVA_SOCKETS.")
+    if code == 1009 or (code is None and size > SMALL):
+        how = "closed with 1009" if code else "dropped without a word"
+        return Trouble(f"{what} is too large on the way: the connection is {how} ({size / 2**20:.1f} MiB).", FRAMES)
+    if code is None:
+        return Trouble(f"{what}: the connection is dropped.", f"A proxy may end it.\n{NGINX}")
+    return Trouble(f"{what}: the server closes the connection with {code}.", "Its log may say why.")

@@ -77,13 +77,18 @@ class _Watcher(threading.Thread):
         ]
         while not self._ending.is_set():
             started = time.monotonic()
-            self._child = subprocess.Popen(
-                command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.DEVNULL,
-                cwd=settings.BASE_DIR,
-                start_new_session=True,  # Ctrl-C in a terminal is the relay's to handle, which then ends the engine
-            )
+            try:
+                self._child = subprocess.Popen(
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.DEVNULL,
+                    cwd=settings.BASE_DIR,
+                    start_new_session=True,  # Ctrl-C in a terminal is the relay's to handle, which then ends the engine
+                )
+            except OSError as why:  # no memory or no processes left, for now
+                logger.error("The embedded engine cannot be started (%s); trying again", why)
+                self._ending.wait(LONGEST_PAUSE_S)
+                continue
             if self._ending.is_set():  # stop() may have looked before there was a child to end
                 self._child.terminate()
             code = self._child.wait()

@@ -24,6 +24,7 @@ THINKING_S = 1.0
 engine's whole reply, or a cancel, may come first (contract, v1-untyped-engine.jsonl and v1-queue-cancel.jsonl)."""
 LATE_S = 60.0
 """How long after a turn's end an untyped engine is still listened to."""
+TOO_LONG = "The answering engine took too long for the whole answer, so it was stopped."
 LONGEST_ENVELOPE = 10_000_000
 """Characters of text that one question's documents may have together where they travel with it."""
 
@@ -148,7 +149,7 @@ class EngineTurn:
         """The engine's next word; None after the quiet that ends an untyped answer."""
         left = ends_at - asyncio.get_running_loop().time()
         if left <= 0:
-            raise EngineTimeout("The answering engine took too long for the whole answer, so it was stopped.")
+            raise EngineTimeout(TOO_LONG)
         patience = QUIET_S if self._last_was_untyped else settings.MIVA_ENGINE_TIMEOUT_S - self._waited_s
         is_to_think = not (self._has_thought or self._last_was_untyped) and self._question.thinking_after_s < patience
         if is_to_think:
@@ -156,7 +157,9 @@ class EngineTurn:
         try:
             event = engine.read(await link.receive_within(min(patience, left)))
         except EngineTimeout:
-            if is_to_think and patience < left:
+            if patience >= left:
+                raise EngineTimeout(TOO_LONG) from None
+            if is_to_think:
                 self._waited_s = patience
                 return Thinking()
             if self._last_was_untyped:

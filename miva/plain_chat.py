@@ -67,8 +67,8 @@ class PlainChat:
                 self._link = None
         await self._connect_and_send()
 
-    async def _connect_and_send(self) -> None:
-        link = await open_link(documents=False)
+    async def _connect_and_send(self, tried: set[str] | None = None) -> None:
+        link = await open_link(documents=False, tried=tried)
         for frame in self._unanswered:
             await link.send(frame)
         self._link = link
@@ -106,7 +106,7 @@ class PlainChat:
             if frames and may_retry and not self._was_retried:
                 self._was_retried = True
                 try:
-                    await self._connect_and_send()
+                    await self._connect_and_send({link.address.url})
                     return
                 except EngineError as failure:
                     why = failure

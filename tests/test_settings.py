@@ -131,7 +131,6 @@ REFUSALS = [
     ),
     ("uvicorn", {"REDIS_URL": "redis://127.0.0.1:1/0", "SECRET_KEY": "k"}, ["ALLOWED_HOSTS is missing (REDIS_URL is"]),
     ("uvicorn", {"MIVA_DATA_DIR": "/dev/null/data"}, ["MIVA_DATA_DIR"]),
-    ("uvicorn", {"MIVA_ENGINE_URL": "http://127.0.0.1:1/"}, ["ws://"]),
     ("daphne", {"DEBUG": "off"}, ["SECRET_KEY is missing", "ALLOWED_HOSTS is missing"]),
     ("runserver", {"DEBUG": "off"}, ["SECRET_KEY is missing", "ALLOWED_HOSTS is missing"]),
     ("serve", {"DEBUG": "off"}, ["SECRET_KEY is missing", "ALLOWED_HOSTS is missing"]),

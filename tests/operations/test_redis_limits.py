@@ -28,6 +28,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
         yield Pair(here, there, server, (200, None))
 
 
+@pytest.mark.slow
 async def test_sockets_that_are_idle_for_ninety_seconds_stay_and_still_hear(pair: Pair) -> None:
     """redis-py 8 ends a read after as long as the layer's own wait for messages; the listener would die every time."""
     async with open_socket(pair.here.socket_url) as plain, open_socket(pair.there.socket_url, "miva.v1") as numbered:

@@ -21,6 +21,8 @@ SETTINGS = {
         "MIVA_PDF_TIMEOUT_S": "4",
         "MIVA_ENGINE_TIMEOUT_S": "4",
     },
+    # As usual, but nobody else has used it: for measuring.
+    "alone": {},
     # Little patience with engines.
     "hasty": {"MIVA_ENGINE_CONNECT_S": "1", "MIVA_ENGINE_TIMEOUT_S": "1.5", "MIVA_ENGINE_TOTAL_S": "3"},
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from functools import cache
 from typing import Any
@@ -302,11 +303,10 @@ async def test_a_frame_over_the_limit_closes_with_1009(strict: World) -> None:
     # uvicorn runs with --ws-max-size 80000000, daphne with the limit that the settings make.
     size = 80_000_001 if strict.server == "uvicorn" else 4_000_000
     async with strict.engine(echo), strict.socket(token=strict.token()) as client:
-        with pytest.raises(ConnectionClosed):
+        with contextlib.suppress(ConnectionClosed):  # the server need not hear the frame out
             await client.send("x" * size)
-            await client.recv()
         # Daphne drops the connection without a close frame.
-        assert client.close_code == (1009 if strict.server == "uvicorn" else 1006)
+        assert await closed(client) == (1009 if strict.server == "uvicorn" else None)
         async with strict.socket(token=strict.token()) as other:
             await answered(other, "somebody else")
 

@@ -64,9 +64,8 @@ async def test_a_made_pdf_reaches_the_engine_in_exactly_its_envelope(any_relay: 
     async with any_relay.engine(echo) as engine, any_relay.socket() as client:
         await client.send(question("what is inside this pdf?", "made", file=file(TWO_PAGES, "document.pdf")))
         expected = {
-            "message": "what is inside this pdf?" + pages_block(
-                "document.pdf", ("Alpha\nfirst (page) \\ 1", "Beta\nzweite Seite: Größe €")
-            ),
+            "message": "what is inside this pdf?"
+            + pages_block("document.pdf", ("Alpha\nfirst (page) \\ 1", "Beta\nzweite Seite: Größe €")),
             "type": "chat",
             "unique_id": "made",
         }
@@ -130,7 +129,7 @@ async def test_questions_reach_the_engine_in_order_though_some_must_be_read_firs
     "raw",
     [
         '{"message":"and now?","type":"chat","unique_id":"raw","mood":{"deep":[1,2.5,null]}}',
-        '{ "unique_id" : "raw",\n "message":"sp\\u00e4ter \\ud83d\\ude00", "x": 1E400, "y":-0.0, "z": 12345678901234567890123}',
+        '{ "unique_id" : "raw",\n "message":"sp\\u00e4ter \\ud83d\\ude00", "x": 1E400, "y":-0.0, "z":123456}',
         '{"message":"first","message":"the last one counts","unique_id":"raw","type":"chat"}',
         '{"message":"no type","unique_id":"raw"}',
         '{"message":"file is null","unique_id":"raw","type":"chat","file":null,"files":[]}',
@@ -180,6 +179,12 @@ async def test_several_files_and_plain_text_make_one_block_each(any_relay: World
         )
         await client.send(question("", "several", file=file(TWO_PAGES, "a.pdf")))
         assert (await event(client))["message"] == pages_block("a.pdf", pages)
+
+
+async def test_a_file_of_two_megabytes_fits_into_a_frame(any_relay: World) -> None:
+    async with any_relay.engine(echo), any_relay.socket() as client:
+        await client.send(question("q", None, file=file(make_pdf(["two megabytes"], size=2**21))))
+        assert (await event(client))["message"] == "q" + pages_block("a.pdf", ("two megabytes",))
 
 
 async def test_a_file_cannot_forge_the_envelope(relay: World) -> None:

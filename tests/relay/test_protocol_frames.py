@@ -144,6 +144,15 @@ def test_json_that_is_no_object_is_a_bad_frame(text: str, padding: str) -> None:
     assert caught.value.code == "bad_frame"
 
 
+@pytest.mark.parametrize(
+    "unit", ['"content":', '"content" ', '"content":"x",', " ", '"content":"\\', "\\", '{"content":']
+)
+def test_hostile_text_is_read_in_one_pass(unit: str) -> None:
+    """Work that grew with the square of these lengths would take hours."""
+    with pytest.raises(BadJson):
+        frames.parse(unit * (3_000_000 // len(unit)), NONCE)
+
+
 def test_too_much_beside_the_files_is_a_bad_frame() -> None:
     with pytest.raises(BadFrame):
         frames.parse(json.dumps({"message": "x" * (frames.LARGEST_SKELETON + 1)}), NONCE)

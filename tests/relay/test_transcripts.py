@@ -140,7 +140,10 @@ async def test_engine_v1(relay: World) -> None:
 
 
 def post_document(world: World, token: str, name: str, content: bytes) -> None:
-    head = f'--x\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\nContent-Type: application/pdf\r\n\r\n'
+    head = (
+        f'--x\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
+        "Content-Type: application/pdf\r\n\r\n"
+    )
     headers = {"Authorization": f"Token {token}", "Content-Type": "multipart/form-data; boundary=x"}
     body = head.encode() + content + b"\r\n--x--\r\n"
     request = urllib.request.Request(f"{world.product.url}api/document/", body, headers)

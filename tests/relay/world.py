@@ -6,7 +6,6 @@ import asyncio
 import base64
 import contextlib
 import json
-import os
 import socket
 import sqlite3
 import urllib.request
@@ -70,11 +69,11 @@ class World:
     def account(self) -> tuple[str, str, str]:
         """Somebody who has never spoken: name, DRF token and JWT access token."""
         if not self._accounts:
-            code = _ACCOUNTS.format(first=self._made, last=self._made + 60)
+            code = _ACCOUNTS.format(first=self._made, last=self._made + 120)
             run = self.product.run("shell", "-c", code)
             assert "MADE" in run.stdout, run.stderr[-2000:]
             self._accounts = [tuple(entry) for entry in json.loads(run.stdout.partition("MADE")[2])]
-            self._made += 60
+            self._made += 120
         return self._accounts.pop()
 
     def token(self) -> str:
@@ -85,7 +84,9 @@ class World:
         """The session cookie of a new guest's browser, which has opened the page."""
         with urllib.request.urlopen(self.product.url, timeout=PATIENCE_S) as answer:
             cookies = answer.headers.get_all("Set-Cookie")
-        return next(cookie.partition("sessionid=")[2].partition(";")[0] for cookie in cookies if "sessionid=" in cookie)
+        return next(
+            str(cookie).partition("sessionid=")[2].partition(";")[0] for cookie in cookies if "sessionid=" in cookie
+        )
 
     def socket(
         self,
@@ -194,8 +195,3 @@ async def assert_silent(connection: ClientConnection, seconds: float = 0.3) -> N
     except TimeoutError:
         return
     raise AssertionError(f"there was to be no further frame: {frame[:200]!r}")
-
-
-def stretched(seconds: float) -> float:
-    """A time for slow machines to stretch."""
-    return seconds * float(os.environ.get("TEST_PATIENCE", "1"))

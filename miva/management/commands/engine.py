@@ -29,6 +29,7 @@ class Command(BaseCommand):
         data = settings.MIVA_DATA_DIR / "engine-alone"
         command = [sys.executable, "-m", "miva.engine", "--host", host, "--port", str(port), "--data", str(data)]
         sys.stdout.flush()
+        os.chdir(settings.BASE_DIR)  # where `-m` finds it, wherever manage.py was called from
         os.execv(command[0], command)  # noqa: S606 (the engine takes this process's place: one to start, one to stop)
 
     def _check(self, url: str) -> None:
