@@ -16,7 +16,7 @@ run: $(VENV)/.installed ## starts everything on http://localhost:8000/ (HOST and
 	@exec $(PY) manage.py serve
 
 test: $(VENV)/.installed-dev browser ## installs what the tests need and runs all of them
-	@$(PY) -m pytest -n 2 --dist loadfile $(TESTS)
+	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(TESTS)
 
 lint: $(VENV)/.installed-dev ## style
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check .
@@ -56,7 +56,7 @@ $(VENV)/.installed-dev: requirements_dev.txt requirements_websocket.txt | $(VENV
 
 .PHONY: browser
 browser:
-	@command -v chromium chromium-browser google-chrome >/dev/null \
+	@for name in chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit 0; done; false \
 		|| { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && echo "Installing Chromium for the tests of the page …" \
 			&& apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
 		|| { echo "The tests of the page need a browser: install Chromium or Google Chrome, for one with 'sudo apt-get install chromium'."; exit 1; }

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.db import transaction
-from django.db.models.signals import post_save, pre_delete
+from django.db.models.signals import post_delete, post_save, pre_delete
 from django.dispatch import receiver
 from django.http import HttpRequest
 from rest_framework.authtoken.models import Token
@@ -74,6 +74,12 @@ def look_at_a_changed_account(
 def look_at_a_deleted_account(instance: User, **_: Any) -> None:
     """The sockets of an account that goes close."""
     _tell_at_commit(instance)
+
+
+@receiver(post_delete, sender=Token)
+def look_at_a_revoked_token(instance: Token, **_: Any) -> None:
+    """The sockets that came with a token which is no more close."""
+    _tell_at_commit(instance.user)
 
 
 def _tell_at_commit(user: User) -> None:

@@ -125,6 +125,10 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
         except MivaError as why:
             self._start(self._refuse(dialogue, why, request))
             return
+        except Exception:
+            logger.exception("A frame could not be understood")
+            self._start(self._refuse(dialogue, Internal(), request))
+            return
         self._pending_size += size
         self._start(self._carry_out(dialogue, request, size))
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from uuid import UUID
 
 from miva import document_rows, history, library
 from miva.documents import reader
-from miva.engine_turn import THINKING_S, EngineQuestion, EngineTurn
+from miva.engine_turn import THINKING_S, EngineQuestion, EngineTurn, TextDocument
 from miva.identity import Speaker
 from miva.in_thread import in_thread
 from miva.models import Document, Turn
@@ -39,7 +38,7 @@ class _Thread:
 
     head: int = 0
     users: int = 0
-    """Turns that still number events here, late ones included."""
+    """Questions being taken and turns that still number events here, late ones included."""
     turns: list[RunningTurn] = field(default_factory=list)
     running: asyncio.Lock = field(default_factory=asyncio.Lock)
     telling: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -50,6 +49,19 @@ class _Thread:
         with self.counting:
             self.head = max(self.head, stored_head) + 1
             return self.head
+
+    def release(self, conversation_id: UUID) -> None:
+        """Ends one use; with the last the thread is forgotten."""
+        self.users -= 1
+        if not self.users:
+            del _threads[conversation_id]
+
+
+def _hold_thread(conversation_id: UUID) -> _Thread:
+    """The thread of a conversation, with one use more; there is only one as long as anybody holds it."""
+    thread = _threads.setdefault(conversation_id, _Thread())
+    thread.users += 1
+    return thread
 
 
 _threads: dict[UUID, _Thread] = {}
@@ -84,27 +96,45 @@ async def ask(speaker: Speaker, request: Ask, tell: Tell, *, all_documents: bool
     else:
         documents = await in_thread(document_rows.owned)(speaker.owner_id, request.documents)
     files = await _receive(speaker, request)
+    has_started = False
     try:
-        about = [document.pk for document in documents] + [file.document.pk for file in files]
-        conversation = await in_thread(history.conversation_of)(speaker.owner_id, request.conversation)
-        thread = _threads.setdefault(conversation.pk, _Thread())
+        has_started = await _open(speaker, request, tell, documents, files, is_numbered=not all_documents)
+    finally:
+        if not has_started:
+            await _abandon(files, request)
+
+
+async def _open(
+    speaker: Speaker,
+    request: Ask,
+    tell: Tell,
+    documents: Sequence[Document],
+    files: Sequence[_InlineDocument],
+    *,
+    is_numbered: bool,
+) -> bool:
+    """Stores the question and starts its turn; False where the same id was asked at the same moment elsewhere."""
+    about = [document.pk for document in documents] + [file.document.pk for file in files]
+    conversation = await in_thread(history.conversation_of)(speaker.owner_id, request.conversation)
+    thread = _hold_thread(conversation.pk)
+    has_started = False
+    try:
         async with thread.telling:
             turn, is_new = await in_thread(history.open_turn)(
                 conversation, request.id, request.message, about, thread.next_seq
             )
-            if not is_new:
-                await _tell_again(turn, tell)
-                return
-            running = RunningTurn(turn, speaker, thread, tell, is_numbered=not all_documents)
-            position = len(thread.turns)
-            thread.turns.append(running)
-            accepted = Accepted(request.id, request.message, tuple(map(str, about)), position)
-            await tell(accepted, Place(conversation.label, str(turn.pk), turn.accepted_seq))
-    except BaseException:
-        for file in files:
-            file.received.discard()
-        raise
-    running.start(documents, files)
+            if is_new:
+                position = len(thread.turns)
+                RunningTurn(turn, speaker, thread, tell, is_numbered=is_numbered).start(documents, files)
+                has_started = True  # from here on the turn holds the thread; it tells nothing before we let go
+                accepted = Accepted(request.id, request.message, tuple(map(str, about)), position)
+                await tell(accepted, Place(conversation.label, str(turn.pk), turn.accepted_seq))
+        if not is_new:
+            await _tell_again(turn, tell)
+    finally:
+        if not has_started:
+            thread.release(conversation.pk)
+    return has_started
 
 
 async def cancel(speaker: Speaker, turn_id: str) -> None:
@@ -113,11 +143,11 @@ async def cancel(speaker: Speaker, turn_id: str) -> None:
         key = UUID(turn_id)
     except ValueError as why:
         raise NotFound("There is no such turn.") from why
-    running = _turns.get(key)
-    if running is not None and running.speaker.owner_id == speaker.owner_id:
-        running.cancel()
-    elif not await in_thread(history.has_turn)(speaker.owner_id, key):
+    if await in_thread(history.owner_of_turn)(key) != speaker.owner_id:
         raise NotFound("There is no such turn.")
+    running = _turns.get(key)
+    if running is not None:
+        running.cancel()
 
 
 async def _receive(speaker: Speaker, request: Ask) -> list[_InlineDocument]:
@@ -128,11 +158,16 @@ async def _receive(speaker: Speaker, request: Ask) -> list[_InlineDocument]:
             document = await library.begin(speaker.owner_id, received, request.id)
             files.append(_InlineDocument(document, received, file.password))
     except BaseException:
-        for file_before in files:
-            file_before.received.discard()
-            await library.abandon(file_before.document, request.id)
+        await _abandon(files, request)
         raise
     return files
+
+
+async def _abandon(files: Sequence[_InlineDocument], request: Ask) -> None:
+    """Lets go of files whose question came to nothing."""
+    for file in files:
+        file.received.discard()
+        await library.abandon(file.document, request.id)
 
 
 async def _tell_again(turn: Turn, tell: Tell) -> None:
@@ -148,72 +183,78 @@ class RunningTurn:
         """`is_numbered`: the client sees numbers and can choose options (miva.v1); a query client sees neither."""
         self.turn = turn
         self._is_numbered = is_numbered
-        self.speaker = speaker
+        self._speaker = speaker
         self._thread = thread
         self._tell = tell
         self._engine: EngineTurn | None = None
         self._task: asyncio.Task[None] | None = None
         self._has_begun = False
         self._is_cancelled = False
-        self._is_ending = False
+        self._end: type[Event] | None = None
         self._message_id: int | None = None
 
     def start(self, documents: Sequence[Document], files: Sequence[_InlineDocument]) -> None:
-        """Begins, behind the turns of this conversation that are there already."""
+        """Begins, behind the turns of this conversation that are there already; takes over the hold on the thread."""
         _turns[self.turn.pk] = self
-        self._thread.users += 1
+        self._thread.turns.append(self)
         self._task = asyncio.create_task(self._run(documents, files), name="turn")
         _tasks.add(self._task)
         self._task.add_done_callback(_tasks.discard)
 
     def cancel(self) -> None:
         """Stops the answer; the turn ends as Cancelled, unless it is ending by itself at this moment."""
-        if self._is_cancelled or self._is_ending or self._task is None:
+        if self._is_cancelled or self._end is not None or self._task is None:
             return
         self._is_cancelled = True
         if self._has_begun:  # a task that is cancelled before its first step would end without a word
             self._task.cancel()
 
     async def _run(self, documents: Sequence[Document], files: Sequence[_InlineDocument]) -> None:
-        events: AsyncIterator[Event] | None = None
         try:
-            try:
-                self._has_begun = True
-                if self._is_cancelled:
-                    raise asyncio.CancelledError
-                async with self._thread.running:
-                    await in_thread(history.set_state)(self.turn.pk, Turn.State.RUNNING)
-                    ready = await self._read(documents, files)
-                    self._engine = EngineTurn(await self._question(ready))
-                    events = self._engine.events()
-                    async for event in events:
-                        await self._emit(event)
-                        if isinstance(event, Done | Failed):
-                            break
-            except asyncio.CancelledError:
-                if not self._is_cancelled:
-                    raise
-                if self._engine is not None:
-                    await self._engine.cancel()
-                await self._emit(Cancelled())
-            except MivaError as why:
-                await self._emit(Failed(why))
-            except Exception:
-                logger.exception("A turn failed")
-                await self._emit(Failed(Internal()))
+            events = await self._run_to_its_end(documents, files)
+            if events is not None and self._end is Done:
+                async for late in events:
+                    await self._emit(late)
+        finally:
+            self._thread.release(self.turn.conversation_id)
+
+    async def _run_to_its_end(
+        self, documents: Sequence[Document], files: Sequence[_InlineDocument]
+    ) -> AsyncGenerator[Event, None] | None:
+        """Reads, asks and tells until the turn's one end; returns the engine's events, for what may come late."""
+        events: AsyncGenerator[Event, None] | None = None
+        try:
+            self._has_begun = True
+            if self._is_cancelled:
+                raise asyncio.CancelledError
+            async with self._thread.running:
+                await in_thread(history.set_state)(self.turn.pk, Turn.State.RUNNING)
+                ready = await self._read(documents, files)
+                self._engine = EngineTurn(await self._question(ready))
+                events = self._engine.events()
+                async for event in events:
+                    await self._emit(event)
+                    if isinstance(event, Done | Failed):
+                        break
+        except asyncio.CancelledError:
+            if not self._is_cancelled:
+                raise
+            if self._engine is not None:
+                await self._engine.cancel()
+            await self._emit(Cancelled())
+        except MivaError as why:
+            await self._emit(Failed(why))
+        except Exception:
+            logger.exception("A turn failed")
+            await self._emit(Failed(Internal()))
         finally:
             for file in files:
                 file.received.discard()
             _turns.pop(self.turn.pk, None)
             self._thread.turns.remove(self)
-        try:
-            if events is not None:
-                async for late in events:
-                    await self._emit(late)
-        finally:
-            self._thread.users -= 1
-            if not self._thread.users:
-                _threads.pop(self.turn.conversation_id, None)
+            if events is not None and self._end is not Done:
+                await events.aclose()
+        return events
 
     async def _read(self, documents: Sequence[Document], files: Sequence[_InlineDocument]) -> list[Document]:
         """All documents of the question once their text is there, the files' pages told as they are read."""
@@ -236,34 +277,54 @@ class RunningTurn:
         return EngineQuestion(
             self.turn.message,
             list(dict.fromkeys(document.content_id for document in documents)),
-            partial(library.load_texts, self.speaker.owner_id),
-            str(self.speaker.owner_id),
+            self._load,
+            str(self._speaker.owner_id),
+            sum(document.characters or 0 for document in documents),
             await in_thread(history.recent)(self.turn.conversation_id),
             options={} if self._is_numbered else None,
             thinking_after_s=THINKING_S if self._is_numbered else 0.0,
         )
 
+    async def _load(self, content_ids: Sequence[str]) -> list[TextDocument]:
+        return await library.load_texts(await self._owner_now(), content_ids)
+
+    async def _owner_now(self) -> UUID:
+        """Whoever the turn belongs to by now: its guest may have signed in meanwhile."""
+        return await in_thread(history.owner_of_turn)(self.turn.pk) or self._speaker.owner_id
+
     async def _emit(self, event: Event) -> None:
         """Numbers an event, stores it where it is an end, and tells it; a cancel in the middle leaves no number out."""
         if isinstance(event, Done | Failed | Cancelled):
-            self._is_ending = True
+            if self._end is not None:
+                return
+            self._end = type(event)
         await asyncio.shield(asyncio.create_task(self._emit_whole(event)))
 
     async def _emit_whole(self, event: Event) -> None:
         async with self._thread.telling:
-            seq = self._thread.next_seq()
-            match event:
-                case Done():
-                    event = await self._stored(event, seq)
-                case Failed() | Cancelled():
-                    state = Turn.State.FAILED if isinstance(event, Failed) else Turn.State.CANCELLED
-                    await in_thread(history.close_turn)(self.turn, state, seq)
-                case Reply(text=text, late=True) if self._message_id is not None:
-                    await in_thread(history.add_late_reply)(self._message_id, text, self.turn.conversation_id, seq)
+            seq = self._thread.head + 1
+            try:
+                event = await self._store(event, seq)
+            except Exception:
+                logger.exception("An event could not be stored")
+                if isinstance(event, Done):  # a turn ends, with or without the database
+                    event = Failed(Internal())
+            self._thread.head = seq
             await self._tell(event, Place(self.turn.conversation.label, str(self.turn.pk), seq))
 
+    async def _store(self, event: Event, seq: int) -> Event:
+        match event:
+            case Done():
+                return await self._stored(event, seq)
+            case Failed() | Cancelled():
+                state = Turn.State.FAILED if isinstance(event, Failed) else Turn.State.CANCELLED
+                await in_thread(history.close_turn)(self.turn, state, seq)
+            case Reply(text=text, late=True) if self._message_id is not None:
+                await in_thread(history.add_late_reply)(self._message_id, text, self.turn.conversation_id, seq)
+        return event
+
     async def _stored(self, done: Done, seq: int) -> Done:
-        sources = await in_thread(history.named_sources)(self.speaker.owner_id, done.sources)
+        sources = await in_thread(history.named_sources)(await self._owner_now(), done.sources)
         text = history.storable(done.text)
         html = await asyncio.to_thread(to_html, text)
         self._message_id = await in_thread(history.close_turn)(self.turn, Turn.State.DONE, seq, text, sources)

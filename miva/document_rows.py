@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
+
+from django.conf import settings
+from django.utils import timezone
 
 from miva.documents import reader, store
 from miva.documents.reader import Reading, Received
@@ -58,6 +62,14 @@ def create(owner_id: UUID, received: Received) -> Document:
         size=received.size,
         status=Document.Status.READING,
     )
+
+
+def fail_stale() -> int:
+    """Marks documents as failed that a server which is gone had begun to read; returns how many."""
+    longest = timedelta(seconds=4 * settings.MIVA_PDF_TIMEOUT_S + settings.MIVA_ENGINE_TIMEOUT_S)
+    unready = (Document.Status.RECEIVING, Document.Status.READING, Document.Status.INDEXING)
+    stale = Document.objects.filter(status__in=unready, created_at__lt=timezone.now() - longest)
+    return stale.update(status=Document.Status.FAILED, error="internal")
 
 
 def save(document: Document, status: Document.Status) -> None:
@@ -121,6 +133,16 @@ def by_content(owner_id: UUID, content_ids: Sequence[str]) -> list[Document]:
 def kept_reading(document: Document) -> Reading | None:
     """The text of a document, where it is still kept."""
     return store.load(document.text_name) if document.text_name else reader.known(document.sha256)
+
+
+def received_again(document: Document) -> Received:
+    """The kept file of a document, to be read once more; raises NotFound where it is gone."""
+    try:
+        with reader.original(document.sha256) as file:
+            chunks = iter(lambda: file.read(2**20), b"")
+            return reader.receive_chunks(chunks, name=document.name, declared=document.media_type)
+    except FileNotFoundError as why:
+        raise NotFound(f"The file “{document.name}” is gone. Please send it again.") from why
 
 
 def delete(owner_id: UUID, document_id: UUID) -> str | None:

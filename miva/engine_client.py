@@ -25,6 +25,7 @@ EMBEDDED_START_S = 20.0
 HELLO_S = 5.0
 PROBE_AGAIN_S = 5.0
 PING_S = 20.0
+CLOSE_S = 2.0
 
 
 class EngineClosed(EngineError):
@@ -94,11 +95,14 @@ class Link:
         return self._connection.subprotocol == engine.SUBPROTOCOL
 
     async def send(self, frame: str) -> None:
-        """Sends a text frame; raises EngineClosed."""
+        """Sends a text frame; raises EngineClosed, or EngineTimeout where the engine does not read."""
         try:
-            await self._connection.send(frame)
+            async with asyncio.timeout(settings.MIVA_ENGINE_TIMEOUT_S):
+                await self._connection.send(frame)
         except ConnectionClosed as why:
             raise _closed(why) from why
+        except TimeoutError as why:
+            raise EngineTimeout("The answering engine does not take the question.") from why
 
     async def receive(self) -> str:
         """The next text frame as it came; raises EngineClosed, or EngineError for a binary one."""
@@ -118,8 +122,15 @@ class Link:
         except TimeoutError as why:
             raise EngineTimeout() from why
 
-    async def close(self) -> None:
-        await self._connection.close()
+    async def close(self, farewell: str | None = None) -> None:
+        """Ends the connection, in CLOSE_S at most whatever the engine does; `farewell` is a last frame for it."""
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                if farewell is not None:
+                    await self._connection.send(farewell)
+                await self._connection.close()
+        except (TimeoutError, ConnectionClosed):
+            self._connection.transport.abort()
 
 
 def _closed(why: ConnectionClosed) -> EngineError:
@@ -169,6 +180,8 @@ async def open_at(address: Address, *, documents: bool) -> Link:
     """A new connection to this engine; raises OSError with what went wrong. `documents` offers miva.engine.v1."""
     where: dict[str, Any] = {}
     if address.socket is not None:
+        if address.socket.parent.exists() and not engine_process.is_ours(address.socket):
+            raise OSError("the engine's socket folder can be written by somebody else")
         where = {"unix": True, "path": str(address.socket)}
     elif urlsplit(address.url).hostname in {"localhost", "127.0.0.1", "::1"}:
         where = {"proxy": None}
@@ -198,7 +211,7 @@ async def open_at(address: Address, *, documents: bool) -> Link:
 
 async def greeted(link: Link) -> engine.EngineHello:
     """The hello of an engine that keeps documents, which is its first frame; raises EngineError or EngineTimeout."""
-    hello = engine.read(await link.receive_within(HELLO_S))
+    hello = engine.read(await link.receive_within(HELLO_S), keeps_documents=True)
     if not isinstance(hello, engine.EngineHello):
         raise EngineError("The answering engine did not introduce itself.")
     return hello

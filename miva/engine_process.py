@@ -10,6 +10,8 @@ import fcntl
 import hashlib
 import logging
 import os
+import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -39,6 +41,16 @@ def socket_path() -> Path:
     return Path(tempfile.gettempdir(), f"miva-{os.getuid()}-{name}", "engine.sock")
 
 
+def is_ours(path: Path) -> bool:
+    """Whether a socket's folder is a real one of this user's that nobody else may write: in the system's temporary
+    folder anybody could have made one of that name, and would be given every question."""
+    try:
+        folder = path.parent.lstat()
+    except FileNotFoundError:
+        return False
+    return stat.S_ISDIR(folder.st_mode) and folder.st_uid == os.getuid() and not folder.st_mode & 0o022
+
+
 class _Watcher(threading.Thread):
     """Becomes the engine's parent when no other process of this machine is."""
 
@@ -49,18 +61,24 @@ class _Watcher(threading.Thread):
 
     def run(self) -> None:
         path = socket_path()
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if path.parent.stat().st_uid != os.getuid():
-            logger.error("The engine's socket folder belongs to another user; set MIVA_DATA_DIR to a shorter path")
-            return
-        with (path.parent / "engine.lock").open("w") as lock:
+        home: Path = settings.MIVA_DATA_DIR / "engine"
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with (home / "engine.lock").open("w") as lock:
             while not self._ending.is_set():
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     self._ending.wait(LOCK_POLL_S)
                     continue
+                path.parent.mkdir(exist_ok=True, mode=0o700)
+                if not is_ours(path):
+                    logger.error(
+                        "Somebody else can write the engine's socket folder; set MIVA_DATA_DIR to a shorter path"
+                    )
+                    return
                 self._keep_running(path)
+                if path.parent != home:  # in the system's temporary folder, where nothing should be left lying
+                    shutil.rmtree(path.parent, ignore_errors=True)
 
     def _keep_running(self, path: Path) -> None:
         pause = 0.1

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -47,6 +46,8 @@ class EngineQuestion:
     documents: Sequence[str]
     load: Callable[[Sequence[str]], Awaitable[list[TextDocument]]]
     owner: str
+    characters: int = 0
+    """Text of all documents together."""
     history: Sequence[dict[str, str]] = ()
     unique_id: str = field(default_factory=lambda: str(uuid4()))
     options: dict[str, Any] | None = field(default_factory=dict)
@@ -69,7 +70,7 @@ class EngineTurn:
         self._has_thought = False
         self._waited_s = 0.0
 
-    async def events(self) -> AsyncIterator[Event]:
+    async def events(self) -> AsyncGenerator[Event, None]:
         """Thinking, Delta, Reply, Progress …, then exactly one Done or Failed; after a Done perhaps late Replies."""
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + settings.MIVA_ENGINE_TOTAL_S
@@ -96,9 +97,7 @@ class EngineTurn:
     async def cancel(self) -> None:
         """Tells the engine to stop and closes the connection."""
         if self._link is not None:
-            with contextlib.suppress(EngineFailed):  # it is gone already, which is as good
-                await self._link.send(engine.cancel(self._question.unique_id))
-            await self._link.close()
+            await self._link.close(farewell=engine.cancel(self._question.unique_id))
 
     async def _attempt(self, tried: set[str], ends_at: float) -> AsyncIterator[Event]:
         link = self._link = await self._connect(tried)
@@ -115,7 +114,7 @@ class EngineTurn:
                     yield self._done(Done("", ()))
                     break
                 case engine.Need(wanted):
-                    await send_documents(link, await self._allowed(wanted), self._question.owner)
+                    await self._give(link, wanted)
                 case Thinking() | engine.EngineHello() | engine.Indexed():
                     pass  # told above; the others are between relay and engine
                 case Sources(sources):
@@ -155,7 +154,7 @@ class EngineTurn:
         if is_to_think:
             patience = self._question.thinking_after_s
         try:
-            event = engine.read(await link.receive_within(min(patience, left)))
+            event = engine.read(await link.receive_within(min(patience, left)), keeps_documents=link.keeps_documents)
         except EngineTimeout:
             if patience >= left:
                 raise EngineTimeout(TOO_LONG) from None
@@ -186,18 +185,19 @@ class EngineTurn:
         asked = self._question
         if link.keeps_documents:
             return engine.question(asked.message, asked.unique_id, asked.history, asked.documents, asked.options)
+        if asked.characters > LONGEST_ENVELOPE:
+            raise FileTooLarge("The documents of this question have too much text together. Ask about fewer of them.")
         documents = await asked.load(asked.documents)
         if not documents:
             return engine.question(asked.message, asked.unique_id, asked.history)
-        if sum(len(page) for document in documents for page in document.pages) > LONGEST_ENVELOPE:
-            raise FileTooLarge("The documents of this question have too much text together. Ask about fewer of them.")
         message = wrap(asked.message, [wrapped(document) for document in documents])
         return engine.question(message, asked.unique_id, asked.history)
 
-    async def _allowed(self, wanted: Sequence[str]) -> list[TextDocument]:
-        """The documents an engine asks for, of those that this question is about."""
-        asked = set(self._question.documents)
-        return await self._question.load([id for id in wanted if id in asked])
+    async def _give(self, link: Link, wanted: Sequence[str]) -> None:
+        """Sends what the engine asks for of the documents that this question is about, one in memory at a time."""
+        for id in wanted:
+            if id in self._question.documents:
+                await send_documents(link, await self._question.load([id]), self._question.owner)
 
     def _done(self, done: Done) -> Done:
         text = done.text or "".join(self._text) or "\n\n".join(self._replies)
@@ -238,7 +238,7 @@ async def index_document(document: TextDocument, owner: str, on_progress: Callab
             return None
         await send_documents(link, [document], owner)
         while True:
-            match engine.read(await link.receive_within(settings.MIVA_ENGINE_TIMEOUT_S)):
+            match engine.read(await link.receive_within(settings.MIVA_ENGINE_TIMEOUT_S), keeps_documents=True):
                 case Progress(done=done, total=total):
                     on_progress(done, total)
                 case engine.Indexed(id, chunks) if id == document.id:

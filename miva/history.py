@@ -55,12 +55,19 @@ def conversation_of(owner_id: UUID, label: str | None) -> Conversation:
 
 def record_exchange(
     conversation_id: UUID, question: str, files: Iterable[str], answer: str, sources: Sequence[Source] = ()
-) -> None:
-    """Stores a question and its answer, where the conversation still exists."""
+) -> int | None:
+    """Stores a question and its answer; returns the answer's message id, None where the conversation is gone."""
     with transaction.atomic():
-        if _touch(conversation_id, question):
-            _say(conversation_id, Message.Role.USER, question, files=[storable(name) for name in files])
-            _say(conversation_id, Message.Role.ASSISTANT, answer, sources=list(sources))
+        if not _touch(conversation_id, question):
+            return None
+        _say(conversation_id, Message.Role.USER, question, files=[storable(name) for name in files])
+        return _say(conversation_id, Message.Role.ASSISTANT, answer, sources=list(sources)).pk
+
+
+def replace_answer(message_id: int, answer: str, sources: Sequence[Source]) -> None:
+    """A stored answer as it is now that more of it came."""
+    content = storable(answer)[:LONGEST_ANSWER]
+    Message.objects.filter(pk=message_id).update(content=content, sources=list(sources))
 
 
 def recent(conversation_id: UUID) -> list[dict[str, str]]:
@@ -82,8 +89,9 @@ def find_turn(owner_id: UUID, client_id: str) -> Turn | None:
     return turns.filter(owner_id=owner_id, client_id=storable(client_id)).first()
 
 
-def has_turn(owner_id: UUID, turn_id: UUID) -> bool:
-    return Turn.objects.filter(owner_id=owner_id, pk=turn_id).exists()
+def owner_of_turn(turn_id: UUID) -> UUID | None:
+    """Whose turn this is now (a guest's moves to the account it signs in to); None where there is no such turn."""
+    return Turn.objects.filter(pk=turn_id).values_list("owner_id", flat=True).first()
 
 
 def open_turn(
@@ -158,7 +166,7 @@ def add_late_reply(message_id: int, text: str, conversation_id: UUID, head: int)
 def named_sources(owner_id: UUID, sources: Iterable[Source]) -> list[Source]:
     """Sources as clients see them, with the owner's own document ids in place of the engine's content ids."""
     kept = list(sources)
-    wanted = {source["document"] for source in kept if isinstance(source.get("document"), str)}
+    wanted = {storable(source["document"]) for source in kept if isinstance(source.get("document"), str)}
     rows = Document.objects.filter(owner_id=owner_id, content_id__in=wanted)
     own = {content_id: (str(id), name) for content_id, id, name in rows.values_list("content_id", "id", "name")}
     return [_named(source, own) for source in kept]

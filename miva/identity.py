@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from importlib import import_module
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
@@ -126,13 +126,22 @@ def guest_owner(session: SessionBase) -> Owner:
     """
     if not settings.MIVA_ANONYMOUS:
         raise Unauthenticated()
-    known = session.get(GUEST_KEY)
-    owner = Owner.objects.filter(pk=known, kind=Owner.Kind.GUEST).first() if known else None
-    if owner is None:
-        owner = Owner.objects.create(kind=Owner.Kind.GUEST)
-        session[GUEST_KEY] = str(owner.pk)
+    if promise_guest(session):
         session.save()
+    owner, _ = Owner.objects.get_or_create(pk=session[GUEST_KEY], defaults={"kind": Owner.Kind.GUEST})
     return owner
+
+
+def promise_guest(session: SessionBase) -> bool:
+    """Gives a session the id of the guest it will be, without storing an owner yet; False where it had one.
+
+    A page that is only looked at (by a monitor, a robot) so leaves no owner behind, and a page that opens its socket
+    and sends a file at the same moment is one and the same guest in both.
+    """
+    if session.get(GUEST_KEY):
+        return False
+    session[GUEST_KEY] = str(uuid4())
+    return True
 
 
 def move_guest(guest_id: UUID | str, user: User) -> UUID | None:

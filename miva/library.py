@@ -119,9 +119,7 @@ async def load_texts(owner_id: UUID, content_ids: Sequence[str]) -> list[TextDoc
     for document in await in_thread(document_rows.by_content)(owner_id, content_ids):
         reading = await in_thread(document_rows.kept_reading)(document)
         if reading is None and not document.text_name:
-            received = await in_thread(reader.receive_chunks)(
-                reader.original(document.sha256), name=document.name, declared=document.media_type
-            )
+            received = await in_thread(document_rows.received_again)(document)
             try:
                 reading = await reader.read(received)
             finally:

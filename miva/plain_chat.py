@@ -9,9 +9,12 @@ from collections.abc import Awaitable, Callable
 from django.conf import settings
 
 from miva.engine_client import EngineClosed, Link, open_link
-from miva.protocol.errors import EngineError, EngineTimeout, MivaError
+from miva.protocol.errors import Busy, EngineError, EngineFailed, EngineTimeout, MivaError
 
 logger = logging.getLogger("miva.plain_chat")
+
+MOST_UNANSWERED = 20_000_000
+"""Characters of questions that are held for an engine that says nothing."""
 
 Send = Callable[[str], Awaitable[None]]
 Fail = Callable[[MivaError], Awaitable[None]]
@@ -36,8 +39,13 @@ class PlainChat:
         """Held while the link is made or replaced, so that frames keep their order."""
 
     async def forward(self, frame: str) -> None:
-        """Sends a question to the engine, connecting where there is no connection; raises EngineError's kinds."""
+        """Sends a question to the engine, connecting where there is no connection.
+
+        Raises EngineFailed, or Busy where too much waits for an answer.
+        """
         async with self._turn:
+            if sum(map(len, self._unanswered)) + len(frame) > MOST_UNANSWERED and self._unanswered:
+                raise Busy("The engine has not answered yet. Wait for it before you send more.")
             self._unanswered.append(frame)
             try:
                 await self._deliver(frame)
@@ -63,14 +71,18 @@ class PlainChat:
                 await self._link.send(frame)
                 self._wait_for_answer(self._link)
                 return
-            except EngineError:
+            except EngineFailed:
                 self._link = None
         await self._connect_and_send()
 
     async def _connect_and_send(self, tried: set[str] | None = None) -> None:
         link = await open_link(documents=False, tried=tried)
-        for frame in self._unanswered:
-            await link.send(frame)
+        try:
+            for frame in self._unanswered:
+                await link.send(frame)
+        except BaseException:
+            await link.close()
+            raise
         self._link = link
         self._reader = asyncio.create_task(self._read(link), name="plain-engine")
         self._wait_for_answer(link)
@@ -87,7 +99,7 @@ class PlainChat:
                 await self._send(frame)
         except EngineClosed as why:
             await self._ended(link, why, may_retry=True)
-        except EngineError as why:
+        except EngineFailed as why:
             await link.close()
             await self._ended(link, why, may_retry=False)
         except Exception:
@@ -95,7 +107,7 @@ class PlainChat:
             await link.close()
             await self._ended(link, EngineError(), may_retry=False)
 
-    async def _ended(self, link: Link, why: EngineError, *, may_retry: bool) -> None:
+    async def _ended(self, link: Link, why: EngineFailed, *, may_retry: bool) -> None:
         async with self._turn:
             if self._link is link:
                 self._link = None
@@ -108,7 +120,7 @@ class PlainChat:
                 try:
                     await self._connect_and_send({link.address.url})
                     return
-                except EngineError as failure:
+                except EngineFailed as failure:
                     why = failure
             self._was_retried = False
             self._unanswered.clear()

@@ -13,7 +13,8 @@ from miva.hub import hub
 from miva.middleware import Receive, Scope, Send
 
 DAPHNE_DEFAULT = 1024 * 1024
-_TOKEN = re.compile(r"(token=)[^&\s\"']+")
+_TOKEN = re.compile(r"""(token=|/ws/[^\s?"']*\?)[^\s"']+""")
+"""A token in an address; of a socket's address the whole query, where its name may be written in other ways."""
 
 
 def allow_large_frames_in_daphne() -> None:
@@ -44,7 +45,7 @@ class _ForLogs(logging.Filter):
 
 
 def _hidden(value: Any) -> Any:
-    return _TOKEN.sub(r"\1…", value) if isinstance(value, str) and "token=" in value else value
+    return _TOKEN.sub(r"\1…", value) if isinstance(value, str) and ("token=" in value or "/ws/" in value) else value
 
 
 def keep_tokens_out_of_logs() -> None:

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from django.conf import settings
 from django.core.management import call_command
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
-from miva import engine_process
+from miva import document_rows, engine_process
 from miva.checks import problems_in_words
 from miva.documents import reader
 
@@ -45,6 +45,14 @@ def migrate_if_needed() -> None:
     connection.close()
 
 
+def _tidy() -> None:
+    try:
+        document_rows.fail_stale()
+    except DatabaseError:  # a server database that is away, or not migrated yet: /api/health/ tells
+        logger.warning("The database cannot be used yet")
+    connection.close()
+
+
 def start_parts() -> None:
     """Starts what a serving process needs beside itself: the readers of documents and the embedded engine."""
     if not _started.acquire(blocking=False):
@@ -71,6 +79,7 @@ def prepare_server() -> None:
         try:
             require_usable_settings()
             migrate_if_needed()
+            _tidy()
         except BaseException as why:
             failure.append(why)
 

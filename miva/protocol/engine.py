@@ -83,15 +83,19 @@ def cancel(unique_id: str) -> str:
     return dump({"type": "cancel", "unique_id": unique_id})
 
 
-def read(frame: str) -> EngineEvent:
-    """What a text frame of an engine says; whatever is not typed as the contract has it is a whole Reply."""
+def read(frame: str, *, keeps_documents: bool = False) -> EngineEvent:
+    """What a text frame of an engine says; whatever is not typed as the contract has it is a whole Reply.
+
+    `keeps_documents`: the engine selected miva.engine.v1, whose own words count only then.
+    """
     try:
         data = json.loads(frame)
     except (ValueError, RecursionError):
         return Reply(frame, frame)
     if not isinstance(data, dict):
         return Reply(frame, frame)
-    return _typed(data) or Reply(frame, _text(data, frame))
+    event = _typed(data) or (_of_keeper(data) if keeps_documents else None)
+    return event or Reply(frame, _text(data, frame))
 
 
 def sources_in(frame: str) -> tuple[Source, ...]:
@@ -119,6 +123,12 @@ def _typed(data: dict[str, Any]) -> EngineEvent | None:
             return Sources(_sources(sources))
         case {"type": "progress"}:
             return Progress(str(data.get("stage", "engine")), _count(data.get("done")), _count(data.get("total")))
+        case _:
+            return None
+
+
+def _of_keeper(data: dict[str, Any]) -> EngineEvent | None:
+    match data:
         case {"type": "hello"}:
             models = data.get("models")
             names = tuple(str(model) for model in models) if isinstance(models, list) else ()

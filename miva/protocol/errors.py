@@ -131,7 +131,7 @@ class Forbidden(NotAllowed):
 
 
 class NotFound(NotAllowed):
-    code, http_status = "not_found", 404
+    code, http_status, is_mistake = "not_found", 404, True
     sentence = "There is no such thing, or it is not yours."
 
 

@@ -10,6 +10,8 @@ from miva.protocol.requests import InlineFile, Scalar
 
 LONGEST_LABEL = 255
 """Characters of an id, a label or a file's name."""
+LARGEST_NUMBER = 2**63
+"""Bound of a number that stands for an id."""
 MOST_FILES = 20
 """Files in one question."""
 
@@ -35,8 +37,10 @@ def label(data: dict[str, Any], name: str) -> str:
 def scalar(data: dict[str, Any], name: str) -> Scalar:
     """A member that may be missing, null, a number or a string."""
     value = data.get(name)
-    if value is None or (isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)):
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and abs(value) <= LARGEST_NUMBER):
         return value
+    if isinstance(value, float) and math.isfinite(value):
+        return int(value) if value.is_integer() and abs(value) <= LARGEST_NUMBER else value
     if isinstance(value, str) and len(value) <= LONGEST_LABEL:
         return value
     raise BadField(f"The field “{name}” must be a text of at most {LONGEST_LABEL} characters.", field=name)

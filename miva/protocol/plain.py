@@ -19,6 +19,9 @@ def decode(data: dict[str, Any], raw: str, longest_message: int) -> Ask:
     message = fields.text(data, "message", longest_message)
     files = fields.files(data)
     unique_id = fields.scalar(data, "unique_id")
+    for name in data:
+        if name != "unique_id" and name.lower() == "unique_id":  # some engines' parsers would take it for the id
+            raise BadField("The field “unique_id” is written in small letters.", field=name)
     if not message.strip() and not files:
         raise BadField("The question is empty.", field="message")
     return Ask(message, files, unique_id=unique_id, raw=None if files else raw)

@@ -32,7 +32,7 @@ def chat(request: HttpRequest) -> HttpResponse:
     if identity.user_of_session(request.session) is None:
         if not settings.MIVA_ANONYMOUS:
             return redirect("login")
-        identity.guest_owner(request.session)
+        identity.promise_guest(request.session)
     request.session.modified = True  # a browser that comes back stays who it is: the cookie's weeks begin anew
     get_token(request)  # sets the cookie that the page's own calls prove themselves with
     return render(request, "miva/chat.html")
