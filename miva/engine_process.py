@@ -73,7 +73,7 @@ class _Watcher(threading.Thread):
                 path.parent.mkdir(exist_ok=True, mode=0o700)
                 if not is_ours(path):
                     logger.error(
-                        "Somebody else can write the engine's socket folder; set MIVA_DATA_DIR to a shorter path"
+                        "Others can write the engine's socket folder; set MIVA_DATA_DIR to a shorter path"
                     )
                     return
                 self._keep_running(path)

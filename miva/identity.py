@@ -128,7 +128,7 @@ def guest_owner(session: SessionBase) -> Owner:
         raise Unauthenticated()
     if promise_guest(session):
         session.save()
-    owner, _ = Owner.objects.get_or_create(pk=session[GUEST_KEY], defaults={"kind": Owner.Kind.GUEST})
+    owner, _ = Owner.objects.get_or_create(pk=UUID(session[GUEST_KEY]), defaults={"kind": Owner.Kind.GUEST})
     return owner
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from django.test import AsyncClient, Client
 
-from miva import accounts
+from miva import accounts, identity
 from miva.models import Owner, User
 from tests.api.conftest import PASSWORD
 
@@ -30,10 +30,15 @@ def test_the_chat_makes_a_visitor_a_guest_with_cookies_of_their_own(browser: Cli
     assert (session["httponly"], session["samesite"]) == (True, "Lax")
     assert csrf["samesite"] == "Lax"
     assert "no-store" in response.headers["Cache-Control"]
+    guest = browser.session[identity.GUEST_KEY]
     browser.get("/")
-    assert Owner.objects.get().kind == "guest"
-    Client().get("/")
-    assert Owner.objects.count() == 2
+    assert browser.session[identity.GUEST_KEY] == guest
+    assert not Owner.objects.exists(), "somebody who only looks leaves nothing behind"
+    browser.get("/api/document/")
+    assert str(Owner.objects.get().pk) == guest
+    stranger = Client()
+    stranger.get("/")
+    assert stranger.session[identity.GUEST_KEY] != guest
 
 
 def test_the_chat_greets_an_account_by_name_and_makes_no_guest(browser: Client, alice: User) -> None:

@@ -29,7 +29,7 @@ def names(api: Api) -> list[str]:
 
 def guest_of(api: Api) -> Owner:
     """The owner behind a guest's browser."""
-    return Owner.objects.get(pk=api.client.session[identity.GUEST_KEY])
+    return identity.guest_owner(api.client.session)
 
 
 def test_everybody_sees_only_their_own_documents(

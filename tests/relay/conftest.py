@@ -25,6 +25,8 @@ SETTINGS = {
     "alone": {},
     # Little patience with engines.
     "hasty": {"MIVA_ENGINE_CONNECT_S": "1", "MIVA_ENGINE_TIMEOUT_S": "1.5", "MIVA_ENGINE_TOTAL_S": "3"},
+    # The same, and few places.
+    "crowded": {"MIVA_ENGINE_CONNECT_S": "1", "MIVA_ENGINE_TIMEOUT_S": "1.5", "MIVA_SOCKETS": "2"},
 }
 Start = Callable[[str, str], World]
 

@@ -30,6 +30,9 @@ from tests.relay.world import World, event, question, until
         (['{"type": "stream", "content": 5}'], '{"type": "stream", "content": 5}'),
         (['{"type": "stream", "content": "A"}', "untyped"], "A"),
         (["", "\u2028x"], "\n\n\u2028x"),
+        (['{"type": "hello", "message": "hello to you"}'], "hello to you"),
+        (['{"type": "need", "documents": ["x"]}'], '{"type": "need", "documents": ["x"]}'),
+        (['{"type": "indexed", "id": "x"}', '{"message": "y"}'], '{"type": "indexed", "id": "x"}\n\ny'),
     ],
 )
 @pytest.mark.parametrize("dialect", ["query", "v1"])

@@ -130,7 +130,6 @@ async def test_questions_reach_the_engine_in_order_though_some_must_be_read_firs
     [
         '{"message":"and now?","type":"chat","unique_id":"raw","mood":{"deep":[1,2.5,null]}}',
         '{ "unique_id" : "raw",\n "message":"sp\\u00e4ter \\ud83d\\ude00", "x": 1E400, "y":-0.0, "z":123456}',
-        '{"message":"first","message":"the last one counts","unique_id":"raw","type":"chat"}',
         '{"message":"no type","unique_id":"raw"}',
         '{"message":"file is null","unique_id":"raw","type":"chat","file":null,"files":[]}',
         '{"message":"\\ud800 half","unique_id":"raw","type":"chat"}',

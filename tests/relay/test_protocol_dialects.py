@@ -53,6 +53,11 @@ def test_a_plain_question_may_have_one_file_or_several_and_then_no_words() -> No
     assert plain_ask({"message": "q", "file": None, "files": None, "unique_id": None}).files == ()
 
 
+@pytest.mark.parametrize("written", ["1", "1.0", "1e0", "10e-1"])
+def test_a_whole_number_is_one_id_however_it_is_written(written: str) -> None:
+    assert str(plain_ask(json.loads(f'{{"message": "q", "unique_id": {written}}}')).unique_id) == "1"
+
+
 BAD_FIELDS: list[tuple[dict[str, Any], str]] = [
     ({}, "message"),
     ({"message": None}, "message"),
@@ -63,6 +68,12 @@ BAD_FIELDS: list[tuple[dict[str, Any], str]] = [
     ({"message": "q", "unique_id": ["u"]}, "unique_id"),
     ({"message": "q", "unique_id": True}, "unique_id"),
     ({"message": "q", "unique_id": "u" * 256}, "unique_id"),
+    ({"message": "q", "unique_id": 10**399}, "unique_id"),
+    ({"message": "q", "unique_id": -(10**399)}, "unique_id"),
+    ({"message": "q", "unique_id": float("inf")}, "unique_id"),
+    ({"message": "q", "unique_id": [10**399]}, "unique_id"),
+    ({"message": "q", "unique_id": "u", "Unique_ID": "v"}, "Unique_ID"),
+    ({"message": "q", "UNIQUE_ID": "u"}, "UNIQUE_ID"),
     ({"message": "q", "file": "a.pdf"}, "file"),
     ({"message": "q", "files": FILE}, "files"),
     ({"message": "q", "files": [FILE, 5]}, "files"),

@@ -27,16 +27,25 @@ SOURCE = {"document": "d", "name": "d.pdf", "page": 1, "quote": "q"}
         ({"type": "done", "response": "A.", "sources": [SOURCE]}, Done("A.", (SOURCE,))),
         ({"type": "done"}, Done("", ())),
         ({"type": "done", "response": 7, "sources": "x"}, Done("", ())),
-        (
-            {"type": "hello", "name": "e", "models": ["m"], "embedding_dim": 384},
-            engine.EngineHello("e", ("m",), 384),
-        ),
-        ({"type": "need", "documents": ["d"]}, engine.Need(("d",))),
-        ({"type": "indexed", "id": "d", "chunks": 3}, engine.Indexed("d", 3)),
     ],
 )
 def test_typed_frames_are_understood(frame: dict[str, Any], event: object) -> None:
     assert engine.read(json.dumps(frame)) == event
+    assert engine.read(json.dumps(frame), keeps_documents=True) == event
+
+
+KEEPERS: list[tuple[dict[str, Any], object]] = [
+    ({"type": "hello", "name": "e", "models": ["m"], "embedding_dim": 384}, engine.EngineHello("e", ("m",), 384)),
+    ({"type": "need", "documents": ["d"]}, engine.Need(("d",))),
+    ({"type": "indexed", "id": "d", "chunks": 3}, engine.Indexed("d", 3)),
+]
+
+
+@pytest.mark.parametrize(("frame", "event"), KEEPERS)
+def test_the_words_of_engines_that_keep_documents_are_only_theirs(frame: dict[str, Any], event: object) -> None:
+    text = json.dumps(frame)
+    assert engine.read(text, keeps_documents=True) == event
+    assert engine.read(text) == Reply(text, text)
 
 
 def test_an_engines_error_is_an_engine_error_in_its_own_words() -> None:
@@ -58,6 +67,9 @@ def test_an_engines_error_is_an_engine_error_in_its_own_words() -> None:
         ('{"message": 5, "response": "r"}', "r"),
         ('{"message": null}', '{"message": null}'),
         ('{"type": "chat", "message": "m"}', "m"),
+        ('{"type": "hello", "message": "hello to you"}', "hello to you"),
+        ('{"type": "need", "documents": ["x"]}', '{"type": "need", "documents": ["x"]}'),
+        ('{"type": "indexed", "id": "x", "text": "t"}', "t"),
         ('{"type": "stream", "content": 5}', '{"type": "stream", "content": 5}'),
         ('{"type": "stream"}', '{"type": "stream"}'),
         ('{"type": ["done"]}', '{"type": ["done"]}'),
@@ -95,6 +107,7 @@ frames_like = st.builds(
 @example('{"type": "progress", "done": ' + "9" * 5000 + "}")
 def test_nothing_an_engine_says_makes_the_reader_raise(frame: str) -> None:
     assert engine.read(frame) is not None
+    assert engine.read(frame, keeps_documents=True) is not None
     assert isinstance(engine.sources_in(frame), tuple)
 
 

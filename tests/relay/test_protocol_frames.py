@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sys
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -15,6 +18,7 @@ from miva.protocol.errors import BadFrame, BadJson
 NONCE = "f0e1d2c3b4a5968778695a4b3c2d1e0f"
 LONG = "QUJD" * (frames.LONG // 4)
 """Base64 just long enough to be cut out."""
+MOST_STEPS = 50_000
 
 
 def same(text: str) -> dict[str, Any]:
@@ -41,8 +45,21 @@ def file_frame(content: str, **more: Any) -> str:
         "\\r\\n".join([LONG[:76]] * (len(LONG) // 70)),
         "\\n".join([LONG[:76]] * (len(LONG) // 70)),
         LONG[:-1] + "\\u003d",
+        "QU\\/D\\u002BQ\\u002F" * frames.LONG,
+        "QU\\/D\\r\\nQ\\u002B\\n" * frames.LONG,
     ],
-    ids=["as it is", "padded", "escaped slash", "escaped plus", "escaped slash by number", "crlf", "lf", "escaped pad"],
+    ids=[
+        "as it is",
+        "padded",
+        "escaped slash",
+        "escaped plus",
+        "escaped slash by number",
+        "crlf",
+        "lf",
+        "escaped pad",
+        "much escaped",
+        "much escaped in lines",
+    ],
 )
 def test_long_base64_comes_back_as_the_standard_parser_has_it(content: str) -> None:
     text = file_frame(content)
@@ -97,11 +114,23 @@ def test_the_word_content_inside_a_text_is_not_a_member() -> None:
     same('{"file": {"content": 5}, "x": "content", "y": "' + LONG + '"}')
 
 
-def test_of_a_member_given_twice_the_last_one_counts() -> None:
-    other = "WFla" * (frames.LONG // 4)
-    assert same(f'{{"file": {{"content": "{LONG}", "content": "{other}"}}}}')["file"]["content"] == other
-    assert same(f'{{"file": {{"content": "{LONG}"}}, "file": {{"content": "x"}}}}')["file"]["content"] == "x"
-    assert same('{"message": 1, "message": "q"}')["message"] == "q"
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"message": 1, "message": "q"}',
+        '{"message": "q", "message": "q"}',
+        '{"message": "q", "mess\\u0061ge": "q"}',
+        '{"message": "q", "deep": [{"a": {"b": 1, "b": 2}}]}',
+        f'{{"file": {{"content": "{LONG}", "content": "{LONG}"}}}}',
+        f'{{"file": {{"content": "{LONG}"}}, "file": {{"content": "x"}}}}',
+    ],
+    ids=lambda text: text[:30],
+)
+def test_a_name_twice_in_one_object_is_bad_json(text: str) -> None:
+    """Parsers disagree about which one counts, and the engine's may not be ours."""
+    json.loads(text)
+    with pytest.raises(BadJson):
+        frames.parse(text, NONCE)
 
 
 @pytest.mark.parametrize("padding", ["", LONG], ids=["short", "long"])
@@ -151,6 +180,42 @@ def test_hostile_text_is_read_in_one_pass(unit: str) -> None:
     """Work that grew with the square of these lengths would take hours."""
     with pytest.raises(BadJson):
         frames.parse(unit * (3_000_000 // len(unit)), NONCE)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"content"' + " " * 1_000_000,
+        '{"content":' + "\t" * 1_000_000 + "5",
+        '"content"' * 200_000,
+        '"content":' * 200_000,
+        "{" + '"content":"",' * 200_000,
+        file_frame("\\/" * 500_000),
+        file_frame("\\u002B" * 200_000),
+        file_frame("\\r\\n" * 200_000),
+        file_frame("\\\\" * 200_000),
+    ],
+    ids=lambda text: text[:14] + text[-20:],
+)
+def test_python_takes_few_steps_however_long_a_frame_is(text: str) -> None:
+    """Each step for each character would hold the event loop; the passes of C code over a text do not count here."""
+    steps = 0
+
+    def count(_: FrameType, __: str, ___: Any) -> Any:
+        nonlocal steps
+        steps += 1
+        if steps > MOST_STEPS:
+            raise AssertionError("so many steps for one frame")
+        return count
+
+    before = sys.gettrace()
+    sys.settrace(count)
+    try:
+        with contextlib.suppress(BadJson, BadFrame):
+            frames.parse(text, NONCE)
+    finally:
+        sys.settrace(before)
+    assert 0 < steps < MOST_STEPS
 
 
 def test_too_much_beside_the_files_is_a_bad_frame() -> None:

@@ -6,12 +6,8 @@ import asyncio
 import base64
 import hashlib
 import hmac
-import http.cookiejar
 import json
-import re
 import time
-import urllib.parse
-import urllib.request
 from typing import Any
 
 import pytest
@@ -20,9 +16,8 @@ from websockets.exceptions import InvalidStatus
 
 from tests.engines import answering, echo
 from tests.product import PATIENCE_S
+from tests.relay.browser import PASSWORD, Browser
 from tests.relay.world import World, closed, event, question, until
-
-PASSWORD = "a long story about pears"
 
 
 async def user(client: ClientConnection) -> dict[str, Any]:
@@ -184,32 +179,6 @@ async def test_two_owners_see_nothing_of_each_other(relay: World) -> None:
         assert engine.asked[1]["history"] == []
 
 
-class Browser:
-    """A person's browser as far as HTTP goes: cookies, and the token that its forms carry."""
-
-    def __init__(self, world: World) -> None:
-        self.url = world.product.url
-        self._jar = http.cookiejar.CookieJar()
-        self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(self._jar))
-
-    def get(self, path: str = "") -> str:
-        with self._opener.open(self.url + path, timeout=PATIENCE_S) as answer:
-            words: str = answer.read().decode()
-            return words
-
-    def post(self, path: str, **fields: str) -> None:
-        """Sends the form of that page."""
-        found = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', self.get(path))
-        assert found
-        body = urllib.parse.urlencode({"csrfmiddlewaretoken": found[1]} | fields).encode()
-        with self._opener.open(urllib.request.Request(self.url + path, body), timeout=PATIENCE_S) as answer:
-            assert answer.url == self.url, answer.read().decode()[:2000]
-
-    @property
-    def session(self) -> str:
-        return next(cookie.value or "" for cookie in self._jar if cookie.name == "sessionid")
-
-
 async def test_a_guest_who_signs_in_keeps_everything_and_comes_back_as_the_account(any_relay: World) -> None:
     name = f"signs-in-{any_relay.server}"
     code = f"from miva.models import User; User.objects.create_user({name!r}, '{name}@example.org', {PASSWORD!r})"
@@ -233,3 +202,31 @@ async def test_a_guest_who_signs_in_keeps_everything_and_comes_back_as_the_accou
             await until(account, "done")
         assert engine.asked[1]["history"][0] == {"role": "user", "content": "What is it?"}
     assert browser.session not in any_relay.product.log()
+
+
+GUESTS = "SELECT count(*) FROM miva_owner WHERE kind = 'guest'"
+
+
+async def test_a_page_that_is_only_looked_at_leaves_nobody_behind(relay: World) -> None:
+    before = relay.rows(GUESTS)
+    for _ in range(5):
+        await asyncio.to_thread(Browser(relay).get)
+    assert relay.rows(GUESTS) == before
+
+
+async def test_a_pages_first_socket_and_upload_at_the_same_moment_are_one_guest(any_relay: World) -> None:
+    for _ in range(5):
+        ((before,),) = any_relay.rows(GUESTS)
+        browser = Browser(any_relay)
+        await asyncio.to_thread(browser.get)
+        upload = asyncio.to_thread(browser.upload, "a.txt", b"It is Alpha.")
+        opening = any_relay.socket(guest=browser.session, dialect="miva.v1")
+        status, client = await asyncio.gather(upload, opening)
+        assert status == 201
+        async with client:
+            assert await user(client) == {"name": "Guest", "guest": True}
+            assert await asyncio.to_thread(browser.upload, "b.txt", b"It is Beta.") == 201
+            while (found := await until(client, "document"))["document"]["name"] != "b.txt":
+                pass
+            assert found["document"]["status"] in {"reading", "indexing", "ready"}
+        assert any_relay.rows(GUESTS) == [(before + 1,)]

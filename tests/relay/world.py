@@ -121,14 +121,18 @@ class World:
             close_timeout=1,
         )
 
+    def rows(self, query: str, *values: Any) -> list[tuple]:
+        """What a question to the product's database brings."""
+        with closing(sqlite3.connect(f"file:{self.product.data / 'miva.sqlite3'}?mode=ro", uri=True)) as database:
+            return database.execute(query, values).fetchall()
+
     def messages(self, label: str) -> list[tuple[str, str, list[str]]]:
         """(role, content, files) of each message that the history has of a conversation, oldest first."""
-        with closing(sqlite3.connect(f"file:{self.product.data / 'miva.sqlite3'}?mode=ro", uri=True)) as database:
-            rows = database.execute(
-                "SELECT role, content, files FROM miva_message WHERE conversation_id ="
-                " (SELECT id FROM miva_conversation WHERE label = ?) ORDER BY id",
-                (label,),
-            ).fetchall()
+        rows = self.rows(
+            "SELECT role, content, files FROM miva_message WHERE conversation_id ="
+            " (SELECT id FROM miva_conversation WHERE label = ?) ORDER BY id",
+            label,
+        )
         return [(role, content, json.loads(files)) for role, content, files in rows]
 
     async def history(self, label: str, count: int) -> list[tuple[str, str, list[str]]]:

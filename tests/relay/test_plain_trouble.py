@@ -1,0 +1,116 @@
+"""The plain dialect where engines come, go and pause: what is answered, and what stands in the history."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+from websockets.asyncio.server import ServerConnection
+
+from miva.answer_recorder import QUIET_S
+from tests.engines import ScriptedEngine, echo, silent
+from tests.relay.asker import DIALECTS, Asker
+from tests.relay.world import World, assert_silent, event, question, text
+
+A_WHILE_S = QUIET_S + 0.7
+
+
+@pytest.mark.parametrize("then", ["refuses", "hangs"])
+async def test_an_engine_that_takes_a_question_closes_and_is_gone(hasty: World, then: str) -> None:
+    async def hangs(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async with hasty.socket(token=hasty.token()) as client:
+        async with hasty.engine(silent) as engine:
+            await client.send(question("q", None))
+            await engine.wait_for_frames(1)
+            if then == "hangs":  # for whoever comes after the first one
+                later = await asyncio.start_server(hangs, "127.0.0.1", hasty.engine_port, reuse_port=True)
+        if then == "refuses":
+            assert (await event(client))["code"] == "engine_unavailable"
+        else:
+            async with later:
+                assert (await event(client))["code"] == "engine_unavailable"
+        async with hasty.engine(echo) as engine:
+            for number in range(3):
+                await client.send(question(f"{number}", None))
+                assert (await event(client))["message"] == f"{number}"
+            await assert_silent(client)
+            assert len(engine.frames) == 3
+
+
+async def test_an_answer_after_a_long_thought_stands_in_the_history_once(relay: World) -> None:
+    async def thinks(_: ScriptedEngine, connection: ServerConnection, __: str) -> None:
+        await connection.send('{"type": "thinking"}')
+        await asyncio.sleep(A_WHILE_S)
+        await connection.send('{"type": "done", "response": "It is Alpha."}')
+
+    async with relay.engine(thinks):
+        async with relay.socket(token=relay.token()) as client:
+            await client.send(question("What is it?", "long thought"))
+            assert json.loads(await text(client))["type"] == "thinking"
+            assert json.loads(await text(client))["type"] == "done"
+        found = await relay.history("long thought", 2)
+    assert found == [("user", "What is it?", []), ("assistant", "It is Alpha.", [])]
+
+
+async def test_an_answer_in_two_bursts_with_a_pause_stands_in_the_history_once_and_whole(relay: World) -> None:
+    async def twice(_: ScriptedEngine, connection: ServerConnection, __: str) -> None:
+        await connection.send("It is Alpha")
+        await asyncio.sleep(A_WHILE_S)
+        await connection.send("and Beta")
+
+    async with relay.engine(twice):
+        async with relay.socket(token=relay.token()) as client:
+            await client.send(question("What is it?", "two bursts"))
+            assert [await text(client) for _ in range(2)] == ["It is Alpha", "and Beta"]
+            assert relay.messages("two bursts")[1:] == [("assistant", "It is Alpha", [])]  # it was quiet for so long
+            await client.send(question("And?", "two bursts"))
+            assert await text(client) == "It is Alpha"
+        found = await relay.history("two bursts", 4)
+    assert found == [
+        ("user", "What is it?", []),
+        ("assistant", "It is Alpha\n\nand Beta", []),
+        ("user", "And?", []),
+        ("assistant", "It is Alpha", []),
+    ]
+
+
+HALF = json.dumps(
+    {
+        "type": "done",
+        "response": "half \ud800 a character",
+        "sources": [{"document": "\ud800", "name": "\udfff.pdf", "page": 1, "quote": "\udc00"}],
+    }
+)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+async def test_half_a_character_of_an_engine_spoils_no_answer(relay: World, dialect: str) -> None:
+    async def says_halves(_: ScriptedEngine, connection: ServerConnection, __: str) -> None:
+        await connection.send('{"type": "stream", "content": "\\ud800"}')
+        await connection.send(HALF)
+
+    label = f"halves {dialect}"
+    async with relay.engine(says_halves), Asker(relay, dialect) as asker:
+        if dialect == "plain":
+            await asker.client.send(question("q", label))
+            assert [await text(asker.client) for _ in range(2)] == ['{"type": "stream", "content": "\\ud800"}', HALF]
+            await asker.client.close()
+            assert (await relay.history(label, 2))[1] == ("assistant", "half ? a character", [])
+        else:
+            assert await asker.ask("q") == "half ? a character"
+
+
+async def test_one_and_one_point_nought_are_the_same_conversation(relay: World) -> None:
+    async with relay.engine(echo), relay.socket(token=relay.token()) as client:
+        for written in ("71", "71.0", "7.1e1", '"71"'):
+            await client.send(f'{{"message": "{written.strip(chr(34))}", "unique_id": {written}}}')
+            await text(client)
+        async with relay.socket(token=relay.token()) as other:
+            await other.send('{"message": "q", "unique_id": 71.0}')
+            assert (await event(other))["code"] == "forbidden"
+        found = await relay.history("71", 6)
+    assert [content for role, content, _ in found if role == "user"][:3] == ["71", "71.0", "7.1e1"]
