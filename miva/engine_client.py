@@ -201,12 +201,11 @@ async def open_at(address: Address, *, documents: bool) -> Link:
                 **where,
             )
             return Link(connection, address)
-        except (FileNotFoundError, ConnectionRefusedError):
+        except (OSError, EOFError, ValueError, WebSocketException) as why:
+            # The embedded engine may be on its way up, or down in the middle of a handshake.
             if address.socket is None or time.monotonic() > deadline:
-                raise
+                raise OSError(str(why)) from why
             await asyncio.sleep(0.1)
-        except (EOFError, ValueError, WebSocketException) as why:  # no WebSocket server, or one that says no
-            raise OSError(str(why)) from why
 
 
 async def greeted(link: Link) -> engine.EngineHello:

@@ -172,7 +172,7 @@ async def test_settings_and_a_database_that_need_a_change(tmp_path: Path) -> Non
     assert "Nothing listens" in said
 
 
-async def test_an_address_that_is_none() -> None:
-    code, said = await doctor(Product(Path("unused")), "--url", "chat.example.org")
+async def test_an_address_that_is_none(tmp_path: Path) -> None:
+    code, said = await doctor(Product(tmp_path), "--url", "chat.example.org")
     assert code == 1
     assert "https://chat.example.org" in said

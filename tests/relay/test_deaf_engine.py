@@ -101,8 +101,8 @@ async def let_in(world: World, token: str) -> ClientConnection:
     async with asyncio.timeout(PATIENCE_S):
         while True:
             client = await world.socket(token=token, dialect="miva.plain")
-            await client.send("{}")
             try:
+                await client.send("{}")
                 assert (await event(client))["code"] == "bad_field"
                 return client
             except ConnectionClosed:

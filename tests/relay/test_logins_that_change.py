@@ -56,7 +56,8 @@ async def test_a_token_that_is_deleted_anywhere_closes_its_open_sockets(tmp_path
         try:
             world.start()
             name, token, jwt = world.account()
-            delete = f"from rest_framework.authtoken.models import Token; Token.objects.get(user__username={name!r}).delete()"
+            tokens = "from rest_framework.authtoken.models import Token"
+            delete = f"{tokens}; Token.objects.get(user__username={name!r}).delete()"
             async with (
                 world.socket(token=token, dialect="miva.v1") as client,
                 world.socket(token=jwt, dialect="miva.v1") as other,

@@ -6,7 +6,9 @@ import asyncio
 import json
 
 import pytest
+from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.server import ServerConnection
+from websockets.http11 import Request
 
 from miva.answer_recorder import QUIET_S
 from tests.engines import ScriptedEngine, echo, silent
@@ -16,29 +18,41 @@ from tests.relay.world import World, assert_silent, event, question, text
 A_WHILE_S = QUIET_S + 0.7
 
 
-@pytest.mark.parametrize("then", ["refuses", "hangs"])
-async def test_an_engine_that_takes_a_question_closes_and_is_gone(hasty: World, then: str) -> None:
-    async def hangs(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read()
-        writer.close()
+async def works_again(hasty: World, client: ClientConnection) -> None:
+    """Later questions are answered, and what failed is not asked again."""
+    async with hasty.engine(echo) as engine:
+        for number in range(3):
+            await client.send(question(f"{number}", None))
+            assert (await event(client))["message"] == f"{number}"
+        await assert_silent(client)
+        assert len(engine.frames) == 3
 
+
+async def test_an_engine_that_takes_a_question_closes_and_is_gone(hasty: World) -> None:
     async with hasty.socket(token=hasty.token()) as client:
         async with hasty.engine(silent) as engine:
             await client.send(question("q", None))
             await engine.wait_for_frames(1)
-            if then == "hangs":  # for whoever comes after the first one
-                later = await asyncio.start_server(hangs, "127.0.0.1", hasty.engine_port, reuse_port=True)
-        if then == "refuses":
+        assert (await event(client))["code"] == "engine_unavailable"
+        await works_again(hasty, client)
+
+
+async def test_an_engine_that_takes_a_question_closes_and_lets_nobody_in_again(hasty: World) -> None:
+    is_over = asyncio.Event()
+
+    async def lets_in_the_first(connection: ServerConnection, _: Request) -> None:
+        if engine.connections:
+            await is_over.wait()
+
+    async def closes(_: ScriptedEngine, connection: ServerConnection, __: str) -> None:
+        await connection.close()
+
+    async with hasty.socket(token=hasty.token()) as client:
+        async with hasty.engine(closes, process_request=lets_in_the_first) as engine:
+            await client.send(question("q", None))
             assert (await event(client))["code"] == "engine_unavailable"
-        else:
-            async with later:
-                assert (await event(client))["code"] == "engine_unavailable"
-        async with hasty.engine(echo) as engine:
-            for number in range(3):
-                await client.send(question(f"{number}", None))
-                assert (await event(client))["message"] == f"{number}"
-            await assert_silent(client)
-            assert len(engine.frames) == 3
+            is_over.set()
+        await works_again(hasty, client)
 
 
 async def test_an_answer_after_a_long_thought_stands_in_the_history_once(relay: World) -> None:

@@ -58,6 +58,11 @@ def test_a_whole_number_is_one_id_however_it_is_written(written: str) -> None:
     assert str(plain_ask(json.loads(f'{{"message": "q", "unique_id": {written}}}')).unique_id) == "1"
 
 
+@pytest.mark.parametrize("number", [2**63, -(2**63), 0, 1.5, 5e-324])
+def test_a_number_of_a_usual_size_is_an_id(number: float) -> None:
+    assert plain_ask({"message": "q", "unique_id": number}).unique_id == number
+
+
 BAD_FIELDS: list[tuple[dict[str, Any], str]] = [
     ({}, "message"),
     ({"message": None}, "message"),
