@@ -13,7 +13,7 @@ def main() -> None:
         from django.core.management import execute_from_command_line
     except ImportError as why:
         raise SystemExit(
-            "Django is not installed for this Python. Run `make run`, or `pip install -r requirements_websocket.txt` first."
+            "Django is not installed for this Python. Run `make run`, or: pip install -r requirements_websocket.txt"
         ) from why
     execute_from_command_line(sys.argv)
 

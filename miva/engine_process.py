@@ -72,9 +72,7 @@ class _Watcher(threading.Thread):
                     continue
                 path.parent.mkdir(exist_ok=True, mode=0o700)
                 if not is_ours(path):
-                    logger.error(
-                        "Others can write the engine's socket folder; set MIVA_DATA_DIR to a shorter path"
-                    )
+                    logger.error("Others can write the engine's socket folder; set MIVA_DATA_DIR to a shorter path")
                     return
                 self._keep_running(path)
                 if path.parent != home:  # in the system's temporary folder, where nothing should be left lying
