@@ -47,7 +47,6 @@ class Pool:
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self.tasks_done = 0
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
         self._server_lock = threading.Lock()
@@ -133,7 +132,6 @@ class Pool:
                 item.slot = None
                 self._running[item.owner] -= 1
                 self._running += Counter()  # drops the zeros
-                self.tasks_done += 1
                 if not self._stopping:
                     slot.renew()
                 self._work.notify_all()

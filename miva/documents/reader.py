@@ -29,7 +29,7 @@ from .temporary import TemporaryFolder
 
 __all__ = [
     "Progress", "Reading", "Received", "files_read", "forget", "keep_original", "known", "original", "read",
-    "read_blocking", "receive_base64", "receive_chunks", "start", "stop",
+    "receive_base64", "receive_chunks", "start", "stop",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -96,17 +96,6 @@ async def read(
     take all the processes. Raises MivaError.
     """
     return await asyncio.wrap_future(await _begun(lambda: _begin(received, password, on_progress, owner)))
-
-
-def read_blocking(
-    received: Received,
-    *,
-    password: str | None = None,
-    on_progress: Progress | None = None,
-    owner: str | None = None,
-) -> Reading:
-    """`read` for code that may block. Raises MivaError."""
-    return _begin(received, password, on_progress, owner).result()
 
 
 def known(sha256: str) -> Reading | None:

@@ -103,10 +103,5 @@ def _body(event: Event) -> dict[str, Any] | None:
             return None
 
 
-def encode_error(error: MivaError) -> str:
-    """An error about a frame, without a turn."""
-    return dump(_error(error))
-
-
 def _error(error: MivaError) -> dict[str, Any]:
     return {"type": "error", "code": error.code, "message": error.message, **error.details()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -76,7 +77,7 @@ def test_the_setting_decides(reader: Any, settings: Any, program: Callable[[str]
 
     def read() -> Any:
         received = reader.receive_chunks([scan_pdf()], name="scan.pdf", declared="application/pdf")
-        return reader.read_blocking(received)
+        return asyncio.run(reader.read(received))
 
     settings.MIVA_OCR = "off"
     with pytest.raises(errors.NoText, match="tesseract"):
