@@ -25,6 +25,7 @@ from miva.protocol.envelope import WrappedFile, wrap
 from miva.protocol.errors import FileTooLarge, MivaError
 from miva.protocol.events import DocumentChanged, Event, Failed, Hello, Place, Pong, Progress
 from miva.protocol.requests import Ask, Cancel, InlineFile, Ping, Request
+from miva.running_turn import Tell
 
 Send = Callable[[str], Awaitable[None]]
 HELLO_PATIENCE_S = 1.0
@@ -108,7 +109,7 @@ class _TurnDialogue:
         self._send = send
         self._order = asyncio.Lock()
 
-    async def _ask(self, request: Ask, tell: conversation.Tell, **options: bool) -> None:
+    async def _ask(self, request: Ask, tell: Tell, **options: bool) -> None:
         async with self._order:  # accepted in the order they came
             await limits.take_question(self._caller)
             # Shielded: a socket that closes in the middle must not leave a stored question without its turn.
