@@ -16,7 +16,7 @@ logger = logging.getLogger("miva.attempts")
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """At most `most` attempts of one kind in each stretch of `seconds`, for one subject (an account, an address)."""
+    """At most `most` attempts of one kind in `seconds` from the first, for one subject (an account, an address)."""
 
     kind: str
     most: int
@@ -28,7 +28,9 @@ class Limit:
         Counted before the attempt is made, so that attempts made at the same time cannot slip by together.
         """
         if self._change(subject, 1) > self.most:
-            wait = self.seconds - time.time() % self.seconds
+            now = time.time()
+            began = caches["local"].get(f"{self._key(subject)}:began", now)
+            wait = max(1.0, began + self.seconds - now)
             raise RateLimited(f"Too many attempts. Please wait {in_words(wait)} and try again.", retry_after=wait)
 
     def allows(self, subject: str) -> bool:
@@ -39,11 +41,14 @@ class Limit:
         """Takes one attempt off the count: it turned out to be an honest one."""
         self._change(subject, -1)
 
-    def _change(self, subject: str, by: int) -> int:
-        stretch = int(time.time()) // self.seconds
+    def _key(self, subject: str) -> str:
         # Hashed: what people type has no bounds, and belongs into no cache in readable form.
         name = hashlib.sha256(subject.encode("utf-8", "surrogatepass")).hexdigest()[:40]
-        key = f"attempts:{self.kind}:{stretch}:{name}"
+        return f"attempts:{self.kind}:{name}"
+
+    def _change(self, subject: str, by: int) -> int:
+        key = self._key(subject)
+        caches["local"].add(f"{key}:began", time.time(), self.seconds)
         # This process counts as well, so that the limit still holds when the shared cache goes away in between.
         here = _add(caches["local"], key, by, self.seconds)
         if caches.settings["default"] == caches.settings["local"]:  # without a Redis both are one and the same
