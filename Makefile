@@ -1,4 +1,4 @@
-# The verbs of the project: run, test, lint, types, corpus. README and CI call the same ones.
+# The verbs of the project: run, test, bench, lint, types, corpus. README and CI call the same ones.
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -7,10 +7,10 @@ PIP_QUIET := --quiet --disable-pip-version-check
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: run test lint types format corpus clean help
+.PHONY: run test bench bench-quick lint types format corpus clean help
 
 help: ## what can be made
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
 
 run: $(VENV)/.installed ## starts everything on http://localhost:8000/ (HOST and PORT change that)
 	@exec $(PY) manage.py serve
@@ -18,11 +18,17 @@ run: $(VENV)/.installed ## starts everything on http://localhost:8000/ (HOST and
 test: $(VENV)/.installed-dev browser ## installs what the tests need and runs all of them
 	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(TESTS)
 
+bench: $(VENV)/.installed-dev nginx ## measures the product beside others and writes docs/benchmarks.md
+	@$(PY) -m benchmarks
+
+bench-quick: $(VENV)/.installed-dev nginx ## the same in less time, for every day: prints the table only
+	@$(PY) -m benchmarks --quick
+
 lint: $(VENV)/.installed-dev ## style
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check .
 
 types: $(VENV)/.installed-dev ## types
-	@$(PY) -m mypy miva epsilon tests manage.py
+	@$(PY) -m mypy miva epsilon tests benchmarks manage.py
 
 format: $(VENV)/.installed-dev ## brings the style in order
 	@$(PY) -m ruff check --fix . && $(PY) -m ruff format .
@@ -60,3 +66,11 @@ browser:
 		|| { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && echo "Installing Chromium for the tests of the page …" \
 			&& apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
 		|| { echo "The tests of the page need a browser: install Chromium or Google Chrome, for one with 'sudo apt-get install chromium'."; exit 1; }
+
+.PHONY: nginx
+nginx:
+	@PATH="$$PATH:/usr/sbin" command -v nginx >/dev/null \
+		|| { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && echo "Installing nginx to measure beside …" \
+			&& apt-get update -qq && apt-get install -y -qq --no-install-recommends nginx-light >/dev/null \
+			&& { update-rc.d nginx disable; service nginx stop; } >/dev/null 2>&1 || command -v nginx >/dev/null; } \
+		|| echo "nginx is not installed, so its figures are left out. To have them: sudo apt-get install nginx-light"

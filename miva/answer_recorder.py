@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from uuid import UUID
 
 from miva import history
@@ -16,9 +17,24 @@ from miva.protocol.events import Delta, Done, Failed, Reply, Source, Sources
 logger = logging.getLogger("miva.answer_recorder")
 
 QUIET_S = 3.0
-"""Silence after which an answer counts as whole (the plain dialect has no word for its end)."""
+"""Silence after which an answer counts as whole (the plain dialect has no word for its end), and the longest that a
+finished exchange waits for others to be stored with."""
 MOST_CHARACTERS = 1_000_000
 """Characters of one answer's frames that are gathered; what is longer is relayed whole and stored in part."""
+MOST_HELD, LEAST_STORED = 4_000_000, 50_000
+"""Characters that all sockets of the process may hold together: beyond, whoever holds LEAST_STORED stores at once."""
+MOST_DELAYED = 4
+"""So many times MOST_HELD may wait where the database is slow; what comes then is relayed and not stored."""
+PAUSES_S = (1.0, 3.0)
+"""Between attempts to store."""
+
+
+class _Last(Enum):
+    """What an answer ends with so far: pieces are joined as they are, replies stand in paragraphs of their own."""
+
+    NOTHING = 0
+    PIECE = 1
+    REPLY = 2
 
 
 @dataclass
@@ -29,21 +45,40 @@ class _Exchange:
     message: str
     file_names: Sequence[str]
     frames: list[str] = field(default_factory=list)
-    stored_frames: int = 0
+    """What is not stored yet."""
+    size: int = 0
+    room: int = MOST_CHARACTERS
+    last: _Last = _Last.NOTHING
     message_id: int | None = None
-    """The stored answer, which grows when more is said after a quiet while."""
+    """The stored answer, which grows when more is said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What frames of an engine say: text, where it stands, and whether it is all of the answer or its continuation."""
+
+    text: str
+    sources: tuple[Source, ...]
+    is_whole: bool
+    last: _Last
 
 
 class AnswerRecorder:
-    """Gathers one exchange at a time; stores it when the next question comes, after each quiet while, and at the end.
+    """Gathers the exchanges of a socket and stores them together, a while after the question that ended them.
 
-    Noting a frame costs next to nothing: frames are kept as they are and understood only when they are stored.
+    Noting a frame costs next to nothing: frames are kept as they are and understood only when they are stored. The next
+    question never waits for that, nor does it compete with it for the processor.
     """
+
+    _held = 0
+    """Characters that the recorders of this process hold and that no thread is storing."""
+    _delayed = 0
+    """Characters on their way into the database."""
 
     def __init__(self, owner_id: UUID) -> None:
         self._owner_id = owner_id
-        self._exchange: _Exchange | None = None
-        self._room = MOST_CHARACTERS
+        self._exchanges: list[_Exchange] = []
+        """The last one is under way, the others wait to be stored."""
         self._heard_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._order = asyncio.Lock()
@@ -51,83 +86,116 @@ class AnswerRecorder:
 
     def asked(self, conversation_id: UUID, message: str, file_names: Sequence[str]) -> None:
         """A question goes to the engine; what was answered before belongs to the one before."""
-        self._flush()
-        self._exchange = _Exchange(conversation_id, message, file_names)
-        self._room = MOST_CHARACTERS
+        if self._exchanges and not self._exchanges[-1].frames:
+            self._exchanges.pop()
+        self._exchanges.append(_Exchange(conversation_id, message, file_names))
 
-    def heard(self, frame: str) -> None:
-        """A frame of the engine."""
-        if self._exchange is None or self._room < len(frame):
+    def heard(self, frames: Sequence[str]) -> None:
+        """Frames of the engine, in order."""
+        if not self._exchanges:
             return
-        self._room -= len(frame)
-        self._exchange.frames.append(frame)
+        exchange = self._exchanges[-1]
+        for frame in frames:
+            size = len(frame)
+            if exchange.room >= size and AnswerRecorder._delayed < MOST_DELAYED * MOST_HELD:
+                exchange.room -= size
+                exchange.size += size
+                AnswerRecorder._held += size
+                exchange.frames.append(frame)
         loop = asyncio.get_running_loop()
         self._heard_at = loop.time()
         if self._timer is None:
             self._timer = loop.call_later(QUIET_S, self._look)
+        if AnswerRecorder._held > MOST_HELD and exchange.size >= LEAST_STORED:
+            self._flush(self._exchanges)
 
     async def close(self) -> None:
         """Stores what is left."""
-        self._flush()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._flush(self._exchanges)
         if self._storing:
             await asyncio.gather(*self._storing)
 
     def _look(self) -> None:
-        """The timer is set once for many frames: it only looks whether the quiet has lasted."""
+        """The timer is set once for many frames: what is finished is stored; the last answer once it was quiet."""
         loop = asyncio.get_running_loop()
         left = self._heard_at + QUIET_S - loop.time()
-        if left > 0:
-            self._timer = loop.call_later(left, self._look)
-        else:
-            self._flush()
+        self._timer = loop.call_later(left, self._look) if left > 0 else None
+        self._flush(self._exchanges[:-1] if left > 0 else self._exchanges)
 
-    def _flush(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._exchange is not None and len(self._exchange.frames) > self._exchange.stored_frames:
-            task = asyncio.create_task(self._store(self._exchange))
+    def _flush(self, exchanges: Sequence[_Exchange]) -> None:
+        taken = []
+        for exchange in exchanges:
+            if exchange.frames:
+                taken.append((exchange, exchange.frames, exchange.size))
+                AnswerRecorder._held -= exchange.size
+                AnswerRecorder._delayed += exchange.size
+                exchange.frames, exchange.size = [], 0
+        del self._exchanges[:-1]
+        if taken:
+            task = asyncio.create_task(self._store(taken))
             self._storing.add(task)
             task.add_done_callback(self._storing.discard)
 
-    async def _store(self, exchange: _Exchange) -> None:
+    async def _store(self, taken: Sequence[tuple[_Exchange, list[str], int]]) -> None:
         async with self._order:
-            frames = exchange.frames[:]
             try:
-                exchange.message_id = await in_thread(_store)(self._owner_id, exchange, frames)
-                exchange.stored_frames = len(frames)
+                await self._store_patiently([(exchange, frames) for exchange, frames, _ in taken])
+            finally:
+                AnswerRecorder._delayed -= sum(size for *_, size in taken)
+
+    async def _store_patiently(self, taken: Sequence[tuple[_Exchange, list[str]]]) -> None:
+        """A database that is away for a moment costs no history."""
+        for pause_s in (*PAUSES_S, None):
+            try:
+                await in_thread(_store)(self._owner_id, taken)
+                return
             except Exception:
-                logger.exception("An exchange could not be stored")
+                if pause_s is None:
+                    logger.exception("An exchange could not be stored")
+                else:
+                    await asyncio.sleep(pause_s)
 
 
-def _store(owner_id: UUID, exchange: _Exchange, frames: Sequence[str]) -> int | None:
-    text, sources = answer_of(frames)
-    named = history.named_sources(owner_id, sources)
-    if exchange.message_id is not None:
-        history.replace_answer(exchange.message_id, text, named)
-        return exchange.message_id
-    if not text:
-        return None
-    return history.record_exchange(exchange.conversation_id, exchange.message, exchange.file_names, text, named)
+def _store(owner_id: UUID, taken: Sequence[tuple[_Exchange, list[str]]]) -> None:
+    new: list[tuple[_Exchange, history.Exchange]] = []
+    for exchange, frames in taken:
+        said = what_is_said(frames, exchange.last)
+        exchange.last = said.last
+        sources = history.named_sources(owner_id, said.sources) if said.sources else []
+        if exchange.message_id is not None:
+            history.extend_answer(exchange.message_id, said.text, sources, replaces=said.is_whole)
+        elif said.text:
+            stored = history.Exchange(
+                exchange.conversation_id, exchange.message, exchange.file_names, said.text, sources
+            )
+            new.append((exchange, stored))
+    for (exchange, _), message_id in zip(new, history.record_exchanges([stored for _, stored in new]), strict=True):
+        exchange.message_id = message_id
 
 
-def answer_of(frames: Sequence[str]) -> tuple[str, tuple[Source, ...]]:
-    """The answer that an engine's frames make together, and where it stands."""
-    pieces: list[str] = []
-    replies: list[str] = []
-    whole = ""
+def what_is_said(frames: Sequence[str], last: _Last = _Last.NOTHING) -> Said:
+    """What an engine's frames say together, behind an answer that ends with `last` so far."""
+    texts: list[str] = []
     sources: tuple[Source, ...] = ()
+    is_whole = False
     for frame in frames:
         match engine.read(frame):
             case Delta(text):
-                pieces.append(text)
+                texts += ("\n\n", text) if last is _Last.REPLY else (text,)
+                last = _Last.PIECE
             case Reply(text=text):
-                replies.append(text)
+                texts += (text,) if last is _Last.NOTHING else ("\n\n", text)
+                last = _Last.REPLY
                 sources = engine.sources_in(frame) or sources
+            case Failed(error):
+                texts += (error.message,) if last is _Last.NOTHING else ("\n\n", error.message)
+                last = _Last.REPLY
             case Sources(found):
                 sources = found
             case Done(text, found):
-                whole, sources = text, found or sources
-            case Failed(error):
-                replies.append(error.message)
-    return "\n\n".join(part for part in (whole or "".join(pieces), *replies) if part), sources
+                sources = found or sources
+                if text:
+                    texts, is_whole, last = [text], True, _Last.REPLY
+    return Said("".join(texts), sources, is_whole, last)

@@ -10,4 +10,4 @@ class MivaConfig(AppConfig):
     verbose_name = "Miva"
 
     def ready(self) -> None:
-        from miva import account_signals, checks  # noqa: F401 (importing registers them)
+        from miva import account_signals, checks, sql_log  # noqa: F401 (importing registers them)

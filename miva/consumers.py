@@ -8,7 +8,7 @@ import logging
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, MutableMapping
 from typing import Any
 
 from channels.consumer import AsyncConsumer
@@ -20,7 +20,7 @@ from miva.dialogues import Dialogue, dialogue_for
 from miva.hub import News, hub, owner_topic
 from miva.identity import Speaker, seconds_left
 from miva.limits import limits
-from miva.middleware import query_of
+from miva.middleware import Receive, Scope, Send, query_of
 from miva.models import Owner
 from miva.protocol import frames, plain, v1
 from miva.protocol.errors import BadFrame, Busy, Internal, MivaError
@@ -48,10 +48,7 @@ class _EmptyText(str):
 
 
 class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
-    """One browser socket on /ws/chat/."""
-
-    # No consumer opens the channel layer (its failure would close every socket): news comes through the hub.
-    channel_layer_alias = "none"
+    """One browser socket on /ws/chat/. It opens no channel layer (whose failure would close it) but hears the hub."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
@@ -63,7 +60,14 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
         self._dialogues: set[Dialogue] = set()
         self._endings: list[Callable[[], Any]] = []
 
-    async def dispatch(self, message: dict[str, Any]) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hands on the socket's messages one by one (Channels would start tasks for each, to listen to a layer too)."""
+        self.scope, self.base_send = scope, send
+        with contextlib.suppress(StopConsumer):
+            while True:
+                await self.dispatch(await receive())
+
+    async def dispatch(self, message: MutableMapping[str, Any]) -> None:
         """Calls the handler of an ASGI message (without Channels' visit to a database thread before each)."""
         match message["type"]:
             case "websocket.receive":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Protocol
 from uuid import uuid4
@@ -92,9 +92,10 @@ class PlainDialogue:
         await self._chat.close()
         await self._recorder.close()
 
-    async def _heard(self, frame: str) -> None:
-        self._recorder.heard(frame)
-        await self._send(frame)
+    async def _heard(self, frames: Sequence[str]) -> None:
+        self._recorder.heard(frames)
+        for frame in frames:
+            await self._send(frame)
 
     async def _fail(self, error: MivaError) -> None:
         await self._send(plain.encode_error(error))

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, WebSocketException
-from websockets.typing import Subprotocol
+from picows import WSCloseCode
 
-from miva import engine_process
+from miva import engine_process, engine_socket, engine_unix_socket
+from miva.engine_socket import EngineSocket, SocketEnded
+from miva.engine_unix_socket import UnixEngineSocket
 from miva.protocol import engine
 from miva.protocol.errors import EngineError, EngineFailed, EngineTimeout, EngineUnavailable
 
@@ -24,7 +25,6 @@ EMBEDDED_START_S = 20.0
 """The embedded engine may be on its way up (again): a question waits for it that long."""
 HELLO_S = 5.0
 PROBE_AGAIN_S = 5.0
-PING_S = 20.0
 CLOSE_S = 2.0
 
 
@@ -75,17 +75,10 @@ class Address:
         return "the embedded engine" if self.socket else f"{parts.scheme}://{parts.hostname}:{parts.port or ''}"
 
 
-class _DirectConnect(connect):
-    """A connection to exactly the configured address: redirects are not followed."""
-
-    def process_redirect(self, exc: Exception) -> Exception | str:
-        return exc
-
-
 class Link:
     """One connection to an engine. All failures of it come as EngineError or a kind of it."""
 
-    def __init__(self, connection: ClientConnection, address: Address) -> None:
+    def __init__(self, connection: EngineSocket | UnixEngineSocket, address: Address) -> None:
         self._connection = connection
         self.address = address
 
@@ -97,22 +90,25 @@ class Link:
     async def send(self, frame: str) -> None:
         """Sends a text frame; raises EngineClosed, or EngineTimeout where the engine does not read."""
         try:
-            async with asyncio.timeout(settings.MIVA_ENGINE_TIMEOUT_S):
-                await self._connection.send(frame)
-        except ConnectionClosed as why:
+            await self._connection.send(frame, within_s=settings.MIVA_ENGINE_TIMEOUT_S)
+        except SocketEnded as why:
             raise _closed(why) from why
         except TimeoutError as why:
             raise EngineTimeout("The answering engine does not take the question.") from why
 
     async def receive(self) -> str:
-        """The next text frame as it came; raises EngineClosed, or EngineError for a binary one."""
+        """The next text frame as it came; raises EngineClosed, or EngineError where the engine broke a rule."""
         try:
-            frame = await self._connection.recv()
-        except ConnectionClosed as why:
+            return await self._connection.receive()
+        except SocketEnded as why:
             raise _closed(why) from why
-        if isinstance(frame, bytes):
-            raise EngineError("The answering engine sent binary data, which is not understood.")
-        return frame
+
+    async def receive_all(self) -> Sequence[str]:
+        """The text frames that have come, at least one; raises as `receive` does."""
+        try:
+            return await self._connection.receive_all()
+        except SocketEnded as why:
+            raise _closed(why) from why
 
     async def receive_within(self, seconds: float) -> str:
         """`receive`, or EngineTimeout."""
@@ -127,22 +123,24 @@ class Link:
         try:
             async with asyncio.timeout(CLOSE_S):
                 if farewell is not None:
-                    await self._connection.send(farewell)
+                    await self._connection.send(farewell, within_s=CLOSE_S)
                 await self._connection.close()
-        except (TimeoutError, ConnectionClosed):
-            self._connection.transport.abort()
+        except (TimeoutError, SocketEnded):
+            self._connection.abort()
 
 
-def _closed(why: ConnectionClosed) -> EngineError:
-    if why.sent is not None and not why.rcvd_then_sent:
-        reason = {
-            1009: "sent a frame that is too large",
-            1007: "sent text that is not UTF-8",
-            1002: "broke the protocol",
-        }
-        if why.sent.code in reason:
-            return EngineError(f"The answering engine {reason[why.sent.code]}.")
-    return EngineClosed("The answering engine closed the connection.", clean=why.rcvd is not None)
+_BROKEN_RULES = {
+    WSCloseCode.MESSAGE_TOO_BIG: "sent a frame that is too large",
+    WSCloseCode.INVALID_TEXT: "sent text that is not UTF-8",
+    WSCloseCode.PROTOCOL_ERROR: "broke the protocol",
+    WSCloseCode.UNSUPPORTED_DATA: "sent binary data, which is not understood",
+}
+
+
+def _closed(why: SocketEnded) -> EngineError:
+    if why.said is not None and why.said in _BROKEN_RULES:
+        return EngineError(f"The answering engine {_BROKEN_RULES[why.said]}.")
+    return EngineClosed("The answering engine closed the connection.", clean=why.clean)
 
 
 _addresses: dict[str, Address] = {}
@@ -178,33 +176,25 @@ async def open_link(*, documents: bool, tried: set[str] | None = None) -> Link:
 
 async def open_at(address: Address, *, documents: bool) -> Link:
     """A new connection to this engine; raises OSError with what went wrong. `documents` offers miva.engine.v1."""
-    where: dict[str, Any] = {}
-    if address.socket is not None:
-        if address.socket.parent.exists() and not engine_process.is_ours(address.socket):
-            raise OSError("the engine's socket folder can be written by somebody else")
-        where = {"unix": True, "path": str(address.socket)}
-    elif urlsplit(address.url).hostname in {"localhost", "127.0.0.1", "::1"}:
-        where = {"proxy": None}
+    if address.socket is not None and address.socket.parent.exists() and not engine_process.is_ours(address.socket):
+        raise OSError("the engine's socket folder can be written by somebody else")
+    options: dict[str, Any] = {
+        "subprotocol": engine.SUBPROTOCOL if documents else None,
+        "most": settings.MIVA_ENGINE_MAX_FRAME,
+        "within_s": settings.MIVA_ENGINE_CONNECT_S,
+        # A busy engine may be slow to answer a ping; it is as alive as its longest allowed silence.
+        "ping_timeout_s": settings.MIVA_ENGINE_TIMEOUT_S,
+    }
     deadline = time.monotonic() + EMBEDDED_START_S
     while True:
         try:
-            connection = await _DirectConnect(
-                address.url,
-                subprotocols=[Subprotocol(engine.SUBPROTOCOL)] if documents else None,
-                compression=None,
-                max_size=settings.MIVA_ENGINE_MAX_FRAME,
-                open_timeout=settings.MIVA_ENGINE_CONNECT_S,
-                # A busy engine may be slow to answer a ping; it is as alive as its longest allowed silence.
-                ping_interval=PING_S,
-                ping_timeout=settings.MIVA_ENGINE_TIMEOUT_S,
-                close_timeout=1,
-                **where,
-            )
-            return Link(connection, address)
-        except (OSError, EOFError, ValueError, WebSocketException) as why:
+            if address.socket is not None:
+                return Link(await engine_unix_socket.connect(address.socket, **options), address)
+            return Link(await engine_socket.connect(address.url, **options), address)
+        except OSError:
             # The embedded engine may be on its way up, or down in the middle of a handshake.
             if address.socket is None or time.monotonic() > deadline:
-                raise OSError(str(why)) from why
+                raise
             await asyncio.sleep(0.1)
 
 

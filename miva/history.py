@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 from uuid import UUID
 
@@ -53,21 +55,51 @@ def conversation_of(owner_id: UUID, label: str | None) -> Conversation:
     return conversation
 
 
-def record_exchange(
-    conversation_id: UUID, question: str, files: Iterable[str], answer: str, sources: Sequence[Source] = ()
-) -> int | None:
-    """Stores a question and its answer; returns the answer's message id, None where the conversation is gone."""
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A question and its answer, as they are stored."""
+
+    conversation_id: UUID
+    question: str
+    files: Sequence[str]
+    answer: str
+    sources: Sequence[Source]
+
+
+def record_exchanges(exchanges: Sequence[Exchange]) -> list[int | None]:
+    """Stores questions and their answers; returns the answers' message ids, None where a conversation is gone."""
+    ids: list[int | None] = []
     with transaction.atomic():
-        if not _touch(conversation_id, question):
-            return None
-        _say(conversation_id, Message.Role.USER, question, files=[storable(name) for name in files])
-        return _say(conversation_id, Message.Role.ASSISTANT, answer, sources=list(sources)).pk
+        for conversation_id, group in groupby(exchanges, key=lambda exchange: exchange.conversation_id):
+            together = list(group)
+            if not _touch(conversation_id, together[0].question):
+                ids += [None] * len(together)
+                continue
+            rows = [
+                row
+                for exchange in together
+                for row in (
+                    _message(
+                        conversation_id,
+                        Message.Role.USER,
+                        exchange.question,
+                        files=[storable(name) for name in exchange.files],
+                    ),
+                    _message(conversation_id, Message.Role.ASSISTANT, exchange.answer, sources=list(exchange.sources)),
+                )
+            ]
+            ids += [row.pk for row in Message.objects.bulk_create(rows, batch_size=100)[1::2]]
+    return ids
 
 
-def replace_answer(message_id: int, answer: str, sources: Sequence[Source]) -> None:
-    """A stored answer as it is now that more of it came."""
-    content = storable(answer)[:LONGEST_ANSWER]
-    Message.objects.filter(pk=message_id).update(content=content, sources=list(sources))
+def extend_answer(message_id: int, more: str, sources: Sequence[Source], *, replaces: bool) -> None:
+    """A stored answer as it is now that more of it came, or that the engine has said what the whole of it is."""
+    with transaction.atomic():
+        message = Message.objects.select_for_update().filter(pk=message_id).first()
+        if message is not None:
+            message.content = (("" if replaces else message.content) + storable(more))[:LONGEST_ANSWER]
+            message.sources = list(sources) or message.sources
+            message.save(update_fields=["content", "sources"])
 
 
 def recent(conversation_id: UUID) -> list[dict[str, str]]:
@@ -195,5 +227,11 @@ def _touch(conversation_id: UUID, question: str) -> bool:
 
 
 def _say(conversation_id: UUID, role: Message.Role, content: str, **more: Any) -> Message:
+    message = _message(conversation_id, role, content, **more)
+    message.save()
+    return message
+
+
+def _message(conversation_id: UUID, role: Message.Role, content: str, **more: Any) -> Message:
     content = storable(content)[:LONGEST_ANSWER]
-    return Message.objects.create(conversation_id=conversation_id, role=role, content=content, **more)
+    return Message(conversation_id=conversation_id, role=role, content=content, **more)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from django.conf import settings
 
@@ -16,18 +16,19 @@ logger = logging.getLogger("miva.plain_chat")
 MOST_UNANSWERED = 20_000_000
 """Characters of questions that are held for an engine that says nothing."""
 
-Send = Callable[[str], Awaitable[None]]
+Hear = Callable[[Sequence[str]], Awaitable[None]]
 Fail = Callable[[MivaError], Awaitable[None]]
 
 
 class PlainChat:
     """Forwards frames to the engine in order and passes its frames on, for as long as the browser stays.
 
-    `send` gets each text frame of the engine, `fail` each error that a question ended with.
+    `hear` gets the text frames of the engine in order, those that came together at once; `fail` each error that a
+    question ended with.
     """
 
-    def __init__(self, send: Send, fail: Fail) -> None:
-        self._send = send
+    def __init__(self, hear: Hear, fail: Fail) -> None:
+        self._hear = hear
         self._fail = fail
         self._link: Link | None = None
         self._reader: asyncio.Task[None] | None = None
@@ -91,12 +92,12 @@ class PlainChat:
         """Passes on what the engine sends until its connection ends, then settles what it left unanswered."""
         try:
             while True:
-                frame = await link.receive()
+                frames = await link.receive_all()
                 if self._unanswered:
                     self._unanswered.clear()
                     self._was_retried = False
                     self._stop_waiting()
-                await self._send(frame)
+                await self._hear(frames)
         except EngineClosed as why:
             await self._ended(link, why, may_retry=True)
         except EngineFailed as why:

@@ -35,8 +35,12 @@ def command_for(server: str, port: int) -> list[str]:
                 "epsilon.asgi:application",
                 "--port",
                 str(port),
+                "--ws",
+                "miva.uvicorn_protocol:JoiningProtocol",
                 "--ws-max-size",
                 "80000000",
+                "--ws-per-message-deflate",
+                "false",
             ]
         case "daphne":
             return [python, "-m", "daphne", "-b", "127.0.0.1", "-p", str(port), "epsilon.asgi:application"]

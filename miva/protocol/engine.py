@@ -88,31 +88,42 @@ def read(frame: str, *, keeps_documents: bool = False) -> EngineEvent:
 
     `keeps_documents`: the engine selected miva.engine.v1, whose own words count only then.
     """
-    try:
-        data = json.loads(frame)
-    except (ValueError, RecursionError):
+    data = _object(frame)
+    if data is None:
         return Reply(frame, frame)
-    if not isinstance(data, dict):
-        return Reply(frame, frame)
+    if data.get("type") == "stream" and isinstance(data.get("content"), str):  # nearly all frames, so first
+        return Delta(data["content"])
     event = _typed(data) or (_of_keeper(data) if keeps_documents else None)
     return event or Reply(frame, _text(data, frame))
 
 
 def sources_in(frame: str) -> tuple[Source, ...]:
     """The `sources` that an untyped reply may carry beside its text, as the embedded engine's do."""
+    data = _object(frame)
+    return () if data is None else _sources(data.get("sources"))
+
+
+_decoder = json.JSONDecoder()
+
+
+def _object(frame: str) -> dict[str, Any] | None:
+    """The JSON object that a frame is, or None."""
     try:
-        data = json.loads(frame)
+        data, end = _decoder.raw_decode(frame)  # less than half of the cost of json.loads on a small frame …
     except (ValueError, RecursionError):
-        return ()
-    return _sources(data.get("sources")) if isinstance(data, dict) else ()
+        end = -1
+    if end != len(frame):
+        try:
+            data = json.loads(frame)  # … which also knows white space around the value
+        except (ValueError, RecursionError):
+            return None
+    return data if isinstance(data, dict) else None
 
 
 def _typed(data: dict[str, Any]) -> EngineEvent | None:
     match data:
         case {"type": "thinking"}:
             return Thinking()
-        case {"type": "stream", "content": str(content)}:
-            return Delta(content)
         case {"type": "done"}:
             response = data.get("response")
             return Done(response if isinstance(response, str) else "", _sources(data.get("sources")))

@@ -41,7 +41,7 @@ class Command(BaseCommand):
         config = uvicorn.Config(
             "epsilon.asgi:application",
             loop="uvloop",
-            ws="websockets-sansio",
+            ws="miva.uvicorn_protocol:JoiningProtocol",
             ws_max_size=settings.MIVA_MAX_FRAME,
             ws_per_message_deflate=False,
             log_level="warning",

@@ -1,0 +1,109 @@
+"""`python -m benchmarks`: measures, prints the table, and (a full run) writes it into docs/benchmarks.md.
+
+Exit code 1 where a promised goal was missed or something could not be measured; then nothing incomplete is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import importlib
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+
+from benchmarks import machine, relays
+from benchmarks.bench import ROOT, Bench
+from benchmarks.figures import Figure, table
+
+PAGE = ROOT / "docs" / "benchmarks.md"
+BEGIN, END = "<!-- make bench: begin -->", "<!-- make bench: end -->"
+
+MEASUREMENTS = {
+    "cpu": "relaying.cpu_per_frame",
+    "answer": "relaying.cpu_per_answer",
+    "latency": "relaying.added_latency",
+    "burst": "relaying.burst",
+    "memory": "sockets.idle_memory",
+    "readers": "sockets.slow_readers",
+    "stall": "stall.longest_stall",
+    "pages": "reading.pages_per_second",
+    "first-page": "reading.first_page",
+    "start": "starting.first_answer",
+}
+
+
+def main() -> int:
+    chosen = _arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything started is stopped
+    figures: list[Figure] = []
+    failed: list[str] = []
+    with tempfile.TemporaryDirectory(prefix="miva-bench-") as folder:
+        bench = Bench(chosen.quick, Path(folder), _say, tuple(chosen.rivals))
+        for name in chosen.only or MEASUREMENTS:
+            module, _, function = MEASUREMENTS[name].partition(".")
+            started = time.monotonic()
+            _say(f"{name} …")
+            try:
+                figures += getattr(importlib.import_module(f"benchmarks.{module}"), function)(bench)
+            except Exception:  # the others are still worth their time
+                traceback.print_exc()
+                failed.append(name)
+            _say(f"{name}: {time.monotonic() - started:.0f} s")
+    print(table(figures))
+    print(machine.description())
+    if not (chosen.quick or chosen.only or chosen.rivals or failed):
+        _write(figures)
+        _say(f"Written to {PAGE.relative_to(ROOT)}.")
+    missed = [
+        f"{figure.what} ({figure.unit})" if figure.unit else figure.what for figure in figures if figure.is_missed
+    ]
+    for what in missed:
+        _say(f"Missed: {what}")
+    for name in failed:
+        _say(f"Not measured: {name}")
+    return 1 if missed or failed else 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measures the product beside others.")
+    parser.add_argument("--quick", action="store_true", help="less of everything: for every day")
+    parser.add_argument("--only", nargs="+", choices=list(MEASUREMENTS), metavar="NAME", help=", ".join(MEASUREMENTS))
+    parser.add_argument(
+        "--rivals",
+        type=_names,
+        default=(),
+        metavar="NAME,NAME",
+        help=f"only these relays in cpu, latency and burst: {','.join(relays.RIVALS)}",
+    )
+    return parser.parse_args()
+
+
+def _names(text: str) -> list[str]:
+    names = text.split(",")
+    unknown = set(names) - relays.RIVALS.keys()
+    if unknown:
+        raise argparse.ArgumentTypeError(f"unknown: {', '.join(sorted(unknown))}")
+    return names
+
+
+def _write(figures: list[Figure]) -> None:
+    """Puts the table where the page has room for it; its words stay as they are."""
+    before, begin, rest = PAGE.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise RuntimeError(f"{PAGE} has no place for the table: it needs the lines {BEGIN} and {END}")
+    day = datetime.datetime.now(datetime.UTC).date().isoformat()
+    measured = f"Measured on {day} by `make bench`. {machine.description()}"
+    PAGE.write_text(f"{before}{BEGIN}\n\n{measured}\n\n{table(figures)}\n{END}{after}")
+
+
+def _say(words: str) -> None:
+    print(words, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,83 @@
+"""The processor time that a relay's process tree takes for frames: one sample, and the best of several."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from benchmarks import load
+from benchmarks.bench import Bench
+from benchmarks.figures import number
+from benchmarks.relays import Relay
+
+SATURATED = 0.9
+"""The least share of its core that a relay must have used for a sample to count as saturated."""
+STILL_S, STILL_CPU_S, SETTLE_S = 0.5, 0.002, 30.0
+"""A server is still when it used less than so much processor time in so long; the longest wait for that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Microseconds of processor time per frame."""
+
+    total: float
+    relaying: float
+    """Of it, until the last frame came; the rest is what the relay does with an answer afterwards."""
+    redis: float
+    """On top, in the Redis server."""
+    share: float
+    """Of the core, while frames came."""
+
+    def __str__(self) -> str:
+        idle = "" if self.share >= SATURATED else f", {self.share:.0%} of the core"
+        return f"{microseconds(self.total)} ({microseconds(self.relaying)} until the last frame{idle})"
+
+
+def microseconds(value: float) -> str:
+    return f"{number(value)} µs"
+
+
+def cost_of(bench: Bench, relay: Relay, *, sockets: int, frames: int, size: int) -> Cost:
+    """One sample: `frames` frames over each of the sockets at once, and all that the relay does because of them.
+
+    Raises RuntimeError where a frame did not come or not in its order, or where the relay does not come to rest.
+    """
+    server = relay.server
+    assert server is not None
+    marks: list[float] = []
+
+    def mark() -> None:
+        marks.append(server.cpu_seconds())
+
+    redis_before = relay.redis.cpu_seconds() if relay.redis else 0.0
+    came = load.burst(relay.url, bench.load_core, sockets=sockets, frames=frames, size=size, ready=mark, ended=mark)
+    if came.lost or came.reordered:
+        raise RuntimeError(f"{relay.name} lost {came.lost} and reordered {came.reordered} of {came.asked} frames")
+    before, last = marks
+    total = _when_still(relay) - before
+    redis = relay.redis.cpu_seconds() - redis_before if relay.redis else 0.0
+    each = 1e6 / came.asked
+    return Cost(total * each, (last - before) * each, redis * each, (last - before) / came.wall_s)
+
+
+def cheapest(name: str, samples: Sequence[Cost], least_share: float = SATURATED) -> Cost:
+    """The cheapest sample that used so much of its core; RuntimeError where there is none."""
+    saturated = [cost for cost in samples if cost.share >= least_share]
+    if not saturated:
+        shares = ", ".join(f"{cost.share:.0%}" for cost in samples)
+        raise RuntimeError(f"{name} was never saturated ({shares} of its core): does this machine do something else?")
+    return min(saturated, key=lambda cost: cost.total)
+
+
+def _when_still(relay: Relay) -> float:
+    """Processor time so far, once the server has done all that follows from the closed sockets."""
+    assert relay.server is not None
+    deadline = time.monotonic() + SETTLE_S
+    used = relay.server.cpu_seconds()
+    while time.monotonic() < deadline:
+        time.sleep(STILL_S)
+        before, used = used, relay.server.cpu_seconds()
+        if used - before < STILL_CPU_S:
+            return used
+    raise RuntimeError(f"{relay.name} does not come to rest")

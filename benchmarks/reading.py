@@ -1,0 +1,200 @@
+"""How fast PDFs are read: the product's pool beside PyPDF2 in a loop, both on one core, in the same run.
+
+The pool is used as the server uses it (`benchmarks/pool_reader.py`): taking the file in, hashing and spooling it,
+reading it in an extraction process with every check and second opinion, cleaning the text and keeping it on disk are
+all on the clock, and nothing comes from the cache. PyPDF2 (`benchmarks/pypdf2_reader.py`) gets the bytes in memory,
+does nothing but extract, may fail on single pages, and its replacement after a crash or a hang is not on the clock.
+
+A page counts when text came from it. The ratio is taken over files from which both got text, each with its own pages,
+the best of its rounds: files on which PyPDF2 hangs would flatter the pool, and files that only one of them reads, or
+that the pool reads twice because the first extractor found nothing, say nothing about speed. What came of all files
+stands beside it.
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from benchmarks.bench import ROOT, SHARED, Bench
+from benchmarks.figures import Figure, Goal, number
+from benchmarks.long_pdf import long_pdf
+from benchmarks.processes import Pinned, inherited_environment
+from benchmarks.reading_run import FIRST_PAGE, FileRead, Run, Task, load_run, save
+
+POOL, PYPDF2 = "pool_reader", "pypdf2_reader"
+ROUNDS = 2
+LONG_ROUNDS = 3
+FIRST_ROUNDS, QUICK_FIRST_ROUNDS = 5, 2
+FIRST_TIMES = 3
+"""Measurements of a first page in each round's processes."""
+HANG_S, QUICK_HANG_S = 20.0, 5.0
+"""Seconds after which PyPDF2 is taken to hang on a public file."""
+LONG_LIMIT_S = 300.0
+RUN_S = 1800.0
+SAMPLE = 100
+SEED = 20
+GOAL = Goal(6, 9, at_least=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rate:
+    """Pages from which text came, and the seconds that took on the clock and on the processor."""
+
+    pages: int
+    seconds: float
+    cpu_s: float
+
+    @property
+    def a_second(self) -> float:
+        return self.pages / self.seconds
+
+    def __str__(self) -> str:
+        return f"{number(self.a_second)}/s ({self.pages:,} pages in {self.seconds:.2f} s, {self.cpu_s:.2f} CPU-s)"
+
+
+def pages_per_second(bench: Bench) -> list[Figure]:
+    """Pages of text a second, over the public files and over a long file of two kinds."""
+    return [*_public_files(bench), *_long_files(bench)]
+
+
+def first_page(bench: Bench) -> list[Figure]:
+    """From the bytes of a 1,000-page file to the text of its first page, in the server process or out of PyPDF2."""
+    path = _long_file(bench, pages=1000, plain=False)
+    task = Task([path] * FIRST_TIMES, FIRST_PAGE, LONG_LIMIT_S)
+    files: dict[str, list[FileRead]] = {POOL: [], PYPDF2: []}
+    for turn in range(QUICK_FIRST_ROUNDS if bench.quick else FIRST_ROUNDS):
+        for reader in _in_turn(turn):
+            files[reader] += _run(bench, reader, task).files
+        bench.say(f"  round {turn + 1}: " + ", ".join(f"{name} {_least_ms(files[name]):.1f} ms" for name in files))
+    if not all(file.pages for found in files.values() for file in found):
+        raise RuntimeError("a first page came without text")
+    pool, pypdf2 = _least_ms(files[POOL]), _least_ms(files[PYPDF2])
+    reading = 1000 * min(file.seconds - file.taking_in_s for file in files[POOL])
+    size = Path(path).stat().st_size / 1e6
+    return [
+        Figure(
+            "time to the first page's text of 1,000",
+            pool / pypdf2,
+            "× PyPDF2",
+            Goal(1 / 5, 1 / 10),
+            f"pool {pool:.1f} ms, of which {reading:.1f} ms after the {size:.1f} MB were hashed and spooled; "
+            f"PyPDF2 {pypdf2:.1f} ms; least of {len(files[POOL])} each",
+        )
+    ]
+
+
+def _public_files(bench: Bench) -> list[Figure]:
+    files = _without_doubles(sorted((SHARED / "pdfs" / "corpus").glob("*.pdf")))
+    if not files:
+        bench.say(f"  {SHARED / 'pdfs' / 'corpus'} is not here: no figure over public files")
+        return []
+    if bench.quick:
+        files = sorted(random.Random(SEED).sample(files, min(SAMPLE, len(files))))
+    limit_s = QUICK_HANG_S if bench.quick else HANG_S
+    everything = {name: _run(bench, name, Task(files, limit_s=limit_s)) for name in (POOL, PYPDF2)}
+    read = {name: {file.name for file in run.files if file.pages} for name, run in everything.items()}
+    both = sorted(read[POOL] & read[PYPDF2])
+    if not both:
+        raise RuntimeError("there is no public file that both could read")
+    bench.say(f"  of {len(files)} public files both read {len(both)}")
+    # PyPDF2's first round is what it took for these files when it read all; the pool reads several at once, so anew.
+    first = [file for file in everything[PYPDF2].files if file.name in read[POOL] & read[PYPDF2]]
+    rates = {POOL: [], PYPDF2: [_rate_of(first)]}
+    task = Task(both, limit_s=limit_s)
+    for _ in range(ROUNDS):
+        rates[POOL].append(_rate(_run(bench, POOL, task)))
+        if len(rates[PYPDF2]) < ROUNDS:
+            rates[PYPDF2].append(_rate_of(_run(bench, PYPDF2, task).files))
+    detail = f"the {len(both)} of {len(files)} files that both read; of all files: " + "; ".join(
+        (_came_of(POOL, everything[POOL]), _came_of(PYPDF2, everything[PYPDF2]))
+    )
+    return [_ratio("PDF pages a second, public files", rates, detail)]
+
+
+def _long_files(bench: Bench) -> list[Figure]:
+    pages = 200 if bench.quick else 1000
+    figures = []
+    for plain, goal, kind in (
+        (False, GOAL, "typeset like the median public page"),
+        (True, None, "one operator a line, the least there is for PyPDF2"),
+    ):
+        task = Task([_long_file(bench, pages=pages, plain=plain)], limit_s=LONG_LIMIT_S)
+        rates: dict[str, list[_Rate]] = {POOL: [], PYPDF2: []}
+        for turn in range(LONG_ROUNDS):
+            for reader in _in_turn(turn):
+                rates[reader].append(_rate(_run(bench, reader, task)))
+        if any(rate.pages != pages for found in rates.values() for rate in found):
+            raise RuntimeError(f"a page of the {pages:,} came without text")
+        figures.append(_ratio(f"PDF pages a second, a file of {pages:,} pages, {kind}", rates, "", goal))
+    return figures
+
+
+def _ratio(what: str, rates: dict[str, list[_Rate]], detail: str, goal: Goal | None = GOAL) -> Figure:
+    pool, pypdf2 = (max(rates[name], key=lambda rate: rate.a_second) for name in (POOL, PYPDF2))
+    said = f"pool {pool}, PyPDF2 {pypdf2}; best of {len(rates[POOL])} each"
+    return Figure(what, pool.a_second / pypdf2.a_second, "× PyPDF2", goal, "; ".join(filter(None, (said, detail))))
+
+
+def _came_of(reader: str, run: Run) -> str:
+    """How many files and pages gave text, and how long all took, files without text and hangs included."""
+    read = [file for file in run.files if file.pages]
+    pages = sum(file.pages for file in read)
+    words = f"{'pool' if reader == POOL else 'PyPDF2'} text from {len(read)} ({pages:,} pages) in {run.seconds:.1f} s"
+    hung = sum(file.problem == "took too long" for file in run.files)
+    crashed = sum(file.problem == "crashed" for file in run.files)
+    return words + (f", {hung} hung, {crashed} crashed" if reader == PYPDF2 else "")
+
+
+def _rate(run: Run) -> _Rate:
+    return _Rate(sum(file.pages for file in run.files), run.seconds, run.cpu_s)
+
+
+def _rate_of(files: Iterable[FileRead]) -> _Rate:
+    """Of files that were read one after the other."""
+    found = list(files)
+    return _Rate(
+        sum(file.pages for file in found), sum(file.seconds for file in found), sum(file.cpu_s for file in found)
+    )
+
+
+def _least_ms(files: Iterable[FileRead]) -> float:
+    return 1000 * min(file.seconds for file in files)
+
+
+def _in_turn(turn: int) -> Sequence[str]:
+    return (POOL, PYPDF2) if turn % 2 == 0 else (PYPDF2, POOL)
+
+
+def _without_doubles(paths: Iterable[Path]) -> list[str]:
+    """A file of the same content would be known to the pool already."""
+    return sorted({sha256(path.read_bytes()).digest(): str(path) for path in paths}.values())
+
+
+def _long_file(bench: Bench, *, pages: int, plain: bool) -> str:
+    path = bench.folder / f"{'plain' if plain else 'typeset'}-{pages}.pdf"
+    path.write_bytes(long_pdf(pages, plain=plain))
+    return str(path)
+
+
+def _run(bench: Bench, reader: str, task: Task) -> Run:
+    """The task done by a new process on the measured core, with a data folder of its own. Raises RuntimeError."""
+    folder = Path(tempfile.mkdtemp(prefix=f"{reader}-", dir=bench.folder))
+    asked, answer, log = str(folder / "task.json"), str(folder / "run.json"), folder / "log"
+    save(asked, task)
+    environment = inherited_environment() | {"MIVA_DATA_DIR": str(folder / "data"), "MIVA_OCR": "off"}
+    command = [sys.executable, "-m", f"benchmarks.{reader}", asked, answer]
+    try:
+        with Pinned(command, core=bench.server_core, log=log, environment=environment, cwd=ROOT) as process:
+            code = process.process.wait(RUN_S)
+        if code:
+            raise RuntimeError(f"{reader} ended with {code}:\n{log.read_text(errors='replace')[-3000:]}")
+        return load_run(answer)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
