@@ -101,8 +101,9 @@ class _Held(picows.WSListener):
         self.pong: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def on_ws_frame(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
-        del transport
-        if frame.msg_type == picows.WSMsgType.PONG and not self.pong.done():
+        if frame.msg_type == picows.WSMsgType.CLOSE:  # a closing server still answers pings
+            self.on_ws_disconnected(transport)
+        elif frame.msg_type == picows.WSMsgType.PONG and not self.pong.done():
             self.pong.set_result(None)
 
     def on_ws_disconnected(self, transport: picows.WSTransport) -> None:

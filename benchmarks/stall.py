@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import random
 import threading
 import time
@@ -18,6 +17,7 @@ from benchmarks.bare import bare
 from benchmarks.bench import Bench
 from benchmarks.figures import Figure, Goal
 from benchmarks.load import on_core
+from benchmarks.processes import move
 from benchmarks.wire import TEXT, Wire, client_frame, port_of
 from tests.pdfs import assemble, stream
 
@@ -28,6 +28,7 @@ SIDE = 258
 QUESTION = "reply to a large file"
 EVERY_S = 0.001
 WARM_PINGS = 100
+NAIVE_ROUNDS = 2
 
 _WORDS = "a relay carries each question about some document to the engine that reads it and brings every answer back"
 
@@ -37,7 +38,7 @@ def longest_stall(bench: Bench) -> list[Figure]:
 
     Both are of the calmest round: each round sends a file that nobody has seen to every server in turn.
     """
-    rounds = 5 if bench.quick else 20
+    rounds = 8 if bench.quick else 20
     seen: defaultdict[str, list[_Upload]] = defaultdict(list)
     with (
         relays.scripted_engine(bench) as engine_url,
@@ -51,12 +52,12 @@ def longest_stall(bench: Bench) -> list[Figure]:
         for number in range(rounds):
             for core, name in ((bench.server_core, "product"), (bench.load_core, "elsewhere")):
                 for pid in product.server.pids[1:]:  # the processes that read documents
-                    os.sched_setaffinity(pid, {core})
+                    move(pid, core)
                 pdf = make_pdf(2 * number + (name == "elsewhere"))
                 seen[name].append(_upload(port_of(product.url), pdf, _is_engines))
                 if name == "product":
                     seen["bare"].append(_upload(port_of(baseline.url), pdf, _is_echo))
-            if number < 2:
+            if number < NAIVE_ROUNDS:
                 seen["naive"].append(_upload(port_of(naive.url), pdf, _is_engines))
     ours, theirs = _Stalls(seen["product"]), _Stalls(seen["bare"])
     detail = (

@@ -52,7 +52,7 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
-        self._mistakes: deque[float] = deque(maxlen=MISTAKES + 1)
+        self._mistakes: deque[float] | None = None
         self._pending_size = 0
         self._is_open = False
         self._place: str | None = None
@@ -152,6 +152,8 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
         await self._send(dialogue.error(error, request))
         if error.is_mistake:
             now = time.monotonic()
+            if self._mistakes is None:  # an empty one takes more memory than the rest of a quiet socket
+                self._mistakes = deque(maxlen=MISTAKES + 1)
             self._mistakes.append(now)
             if len(self._mistakes) > MISTAKES and now - self._mistakes[0] < MISTAKES_S:
                 await self._close(CLOSE_MISTAKES)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 from collections import deque
 from collections.abc import Sequence
 from urllib.parse import urlsplit
@@ -17,8 +18,11 @@ from urllib.request import getproxies, proxy_bypass
 import picows
 from picows import WSCloseCode, WSFrame, WSMsgType, WSTransport
 
-MOST_WAITING = 256 * 1024
+MOST_WAITING = 64 * 1024
 """Characters that may wait to be read before the engine's socket is left alone; one frame may exceed it."""
+KERNEL_BUFFER = 64 * 1024
+"""Bytes that the kernel may hold of what the engine sent. Left to itself it takes megabytes, picows reads as much at
+once (its buffer doubles with each read that fills it), and all of that is parsed before a pause can begin."""
 PING_S = 20.0
 """Silence of the engine after which it is pinged."""
 CLOSE_S = 1.0
@@ -113,6 +117,9 @@ class EngineSocket(picows.WSListener):
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         self._transport = transport
+        transport.underlying_transport.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_RCVBUF, KERNEL_BUFFER
+        )
         self._pinging = self._loop.call_later(PING_S, self._ping)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:

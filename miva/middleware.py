@@ -43,7 +43,8 @@ class IdentityMiddleware:
             return
         except Unauthenticated:
             speaker = None
-        await self._application(dict(scope, speaker=speaker), receive, send)
+        scope["speaker"] = speaker
+        await self._application(scope, receive, send)
 
 
 async def refuse(receive: Receive, send: Send, scope: Scope, status: int, words: str) -> None:

@@ -96,8 +96,10 @@ class JoiningProtocol(WebSocketsSansIOProtocol):
             and not self.close_sent
         ):
             self.transport.write(text_frame(text.encode()))
-        else:
-            await super().send(message)
+            return
+        await super().send(message)
+        if message["type"] == "websocket.accept":
+            del self.request, self.response  # the handshake is over: its headers would stay as long as the socket
 
 
 def text_frame(payload: bytes) -> bytes:
