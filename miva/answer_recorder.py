@@ -21,9 +21,9 @@ QUIET_S = 3.0
 finished exchange waits for others to be stored with."""
 MOST_CHARACTERS = 1_000_000
 """Characters of one answer's frames that are gathered; what is longer is relayed whole and stored in part."""
-MOST_HELD, LEAST_STORED = 4_000_000, 50_000
+MOST_HELD, LEAST_STORED = 2_000_000, 50_000
 """Characters that all sockets of the process may hold together: beyond, whoever holds LEAST_STORED stores at once."""
-MOST_DELAYED = 4
+MOST_DELAYED = 2
 """So many times MOST_HELD may wait where the database is slow; what comes then is relayed and not stored."""
 PAUSES_S = (1.0, 3.0)
 """Between attempts to store."""
