@@ -26,11 +26,18 @@ def inherited_environment() -> dict[str, str]:
 
 
 class Pinned:
-    """A process (and all it starts) on one core, in a session of its own; output goes to `log`."""
+    """A process (and all it starts) on one core or on some, in a session of its own; output goes to `log`."""
 
     def __init__(
-        self, command: Sequence[str], *, core: int, log: Path, environment: Mapping[str, str], cwd: Path | None = None
+        self,
+        command: Sequence[str],
+        *,
+        core: int | Sequence[int],
+        log: Path,
+        environment: Mapping[str, str],
+        cwd: Path | None = None,
     ) -> None:
+        cores = {core} if isinstance(core, int) else set(core)
         self.log = log
         with log.open("ab") as output:
             self.process = subprocess.Popen(
@@ -41,7 +48,7 @@ class Pinned:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
-                preexec_fn=lambda: os.sched_setaffinity(0, {core}),
+                preexec_fn=lambda: os.sched_setaffinity(0, cores),
             )
 
     def wait_for_port(self, port: int, seconds: float = START_S) -> None:

@@ -1,9 +1,12 @@
-"""How fast PDFs are read: the product's pool beside PyPDF2 in a loop, both on one core, in the same run.
+"""How fast PDFs are read: the product's pool beside PyPDF2 in a loop, in the same run.
 
-The pool is used as the server uses it (`benchmarks/pool_reader.py`): taking the file in, hashing and spooling it,
-reading it in an extraction process with every check and second opinion, cleaning the text and keeping it on disk are
-all on the clock, and nothing comes from the cache. PyPDF2 (`benchmarks/pypdf2_reader.py`) gets the bytes in memory,
-does nothing but extract, may fail on single pages, and its replacement after a crash or a hang is not on the clock.
+Once both are on one core; once the pool has all cores, as it has where it is started for users, and the loop, which
+cannot use a second one, stays on its own. The pool is used as the server uses it (`benchmarks/pool_reader.py`): taking
+the file in, hashing and spooling it, reading it in an extraction process with every check and second opinion, cleaning
+the text and keeping it on disk are all on the clock, and nothing comes from the cache. PyPDF2
+(`benchmarks/loop_reader.py`) gets the bytes in memory, does nothing but extract, may fail on single pages, and its
+replacement after a crash or a hang is not on the clock. pypdfium2 in such a loop, without any of what the pool does for
+safety, says how much of the pool's time is pdfium's own.
 
 A page counts when text came from it. The ratio is taken over files from which both got text, each with its own pages,
 the best of its rounds: files on which PyPDF2 hangs would flatter the pool, and files that only one of them reads, or
@@ -22,13 +25,13 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from benchmarks.bench import ROOT, SHARED, Bench
+from benchmarks.bench import CORES, ROOT, SHARED, Bench
 from benchmarks.figures import Figure, Goal, number
 from benchmarks.long_pdf import long_pdf
 from benchmarks.processes import Pinned, inherited_environment
 from benchmarks.reading_run import FIRST_PAGE, FileRead, Run, Task, load_run, save
 
-POOL, PYPDF2 = "pool_reader", "pypdf2_reader"
+POOL, POOL_ON_ALL, PYPDF2, PDFIUM = "pool", "pool on all cores", "PyPDF2", "pypdfium2"
 ROUNDS = 2
 LONG_ROUNDS = 3
 FIRST_ROUNDS, QUICK_FIRST_ROUNDS = 5, 2
@@ -75,7 +78,7 @@ def first_page(bench: Bench) -> list[Figure]:
     task = Task([path] * FIRST_TIMES, FIRST_PAGE, LONG_LIMIT_S)
     files: dict[str, list[FileRead]] = {POOL: [], PYPDF2: []}
     for turn in range(QUICK_FIRST_ROUNDS if bench.quick else FIRST_ROUNDS):
-        for reader in _in_turn(turn):
+        for reader in _in_turn(turn, (POOL, PYPDF2)):
             files[reader] += _run(bench, reader, task).files
         bench.say(f"  round {turn + 1}: " + ", ".join(f"{name} {_least_ms(files[name]):.1f} ms" for name in files))
     if not all(file.pages for found in files.values() for file in found):
@@ -111,16 +114,16 @@ def _public_files(bench: Bench) -> list[Figure]:
     bench.say(f"  of {len(files)} public files both read {len(both)}")
     # PyPDF2's first round is what it took for these files when it read all; the pool reads several at once, so anew.
     first = [file for file in everything[PYPDF2].files if file.name in read[POOL] & read[PYPDF2]]
-    rates = {POOL: [], PYPDF2: [_rate_of(first)]}
+    rates = _Rates({PYPDF2: [_rate_of(first)]})
     task = Task(both, limit_s=limit_s)
-    for _ in range(ROUNDS):
-        rates[POOL].append(_rate(_run(bench, POOL, task)))
-        if len(rates[PYPDF2]) < ROUNDS:
-            rates[PYPDF2].append(_rate_of(_run(bench, PYPDF2, task).files))
+    for turn in range(ROUNDS):
+        for reader in _in_turn(turn, (POOL, POOL_ON_ALL, PYPDF2, PDFIUM)):
+            if len(rates.of.get(reader, [])) < ROUNDS:
+                rates.add(reader, _run(bench, reader, task))
     detail = f"the {len(both)} of {len(files)} files that both read; of all files: " + "; ".join(
         (_came_of(POOL, everything[POOL]), _came_of(PYPDF2, everything[PYPDF2]))
     )
-    return [_ratio("PDF pages a second, public files", rates, detail)]
+    return rates.figures("PDF pages a second, public files", detail, GOAL)
 
 
 def _long_files(bench: Bench) -> list[Figure]:
@@ -131,21 +134,54 @@ def _long_files(bench: Bench) -> list[Figure]:
         (True, None, "one operator a line, the least there is for PyPDF2"),
     ):
         task = Task([_long_file(bench, pages=pages, plain=plain)], limit_s=LONG_LIMIT_S)
-        rates: dict[str, list[_Rate]] = {POOL: [], PYPDF2: []}
+        rates = _Rates({})
         for turn in range(LONG_ROUNDS):
-            for reader in _in_turn(turn):
-                rates[reader].append(_rate(_run(bench, reader, task)))
-        if any(rate.pages != pages for found in rates.values() for rate in found):
+            for reader in _in_turn(turn, (POOL, POOL_ON_ALL, PYPDF2, PDFIUM)):
+                rates.add(reader, _run(bench, reader, task))
+        if any(rate.pages != pages for found in rates.of.values() for rate in found):
             raise RuntimeError(f"a page of the {pages:,} came without text")
-        figures.append(_ratio(f"PDF pages a second, a file of {pages:,} pages, {kind}", rates, "", goal))
+        figures += rates.figures(f"PDF pages a second, a file of {pages:,} pages, {kind}", "", goal)
     return figures
 
 
-def _ratio(what: str, rates: dict[str, list[_Rate]], detail: str, goal: Goal | None = GOAL) -> Figure:
-    pool, pypdf2 = (max(rates[name], key=lambda rate: rate.a_second) for name in (POOL, PYPDF2))
-    by_cpu = max(rate.a_cpu_second for rate in rates[POOL]) / max(rate.a_cpu_second for rate in rates[PYPDF2])
-    said = f"pool {pool}, PyPDF2 {pypdf2}; best of {len(rates[POOL])} each; {number(by_cpu)} × by processor time"
-    return Figure(what, pool.a_second / pypdf2.a_second, "× PyPDF2", goal, "; ".join(filter(None, (said, detail))))
+class _Rates:
+    """The rates of all readers over the same files."""
+
+    def __init__(self, of: dict[str, list[_Rate]]) -> None:
+        self.of = of
+
+    def add(self, reader: str, run: Run) -> None:
+        rate = _Rate(sum(file.pages for file in run.files), run.seconds, run.cpu_s)
+        self.of.setdefault(reader, []).append(rate)
+
+    def best(self, reader: str) -> _Rate:
+        return max(self.of[reader], key=lambda rate: rate.a_second)
+
+    def figures(self, what: str, detail: str, goal: Goal | None) -> list[Figure]:
+        """The pool beside PyPDF2 on one core and on all."""
+        pypdf2, bare = self.best(PYPDF2), self.best(PDFIUM)
+        by_cpu = max(rate.a_cpu_second for rate in self.of[POOL]) / max(rate.a_cpu_second for rate in self.of[PYPDF2])
+        said = (
+            f"pool {self.best(POOL)}, PyPDF2 {pypdf2}; best of {len(self.of[POOL])} each; {number(by_cpu)} × by "
+            f"processor time; pypdfium2 in a bare loop {number(bare.a_second / pypdf2.a_second)} ×"
+        )
+        on_all = self.best(POOL_ON_ALL)
+        return [
+            Figure(
+                f"{what}, one core",
+                self.best(POOL).a_second / pypdf2.a_second,
+                "× PyPDF2",
+                goal,
+                "; ".join(filter(None, (said, detail))),
+            ),
+            Figure(
+                f"{what}, the pool as it is started ({len(CORES)} cores)",
+                on_all.a_second / pypdf2.a_second,
+                "× PyPDF2",
+                goal,
+                f"pool {on_all}, the same PyPDF2",
+            ),
+        ]
 
 
 def _came_of(reader: str, run: Run) -> str:
@@ -156,10 +192,6 @@ def _came_of(reader: str, run: Run) -> str:
     hung = sum(file.problem == "took too long" for file in run.files)
     crashed = sum(file.problem == "crashed" for file in run.files)
     return words + (f", {hung} hung, {crashed} crashed" if reader == PYPDF2 else "")
-
-
-def _rate(run: Run) -> _Rate:
-    return _Rate(sum(file.pages for file in run.files), run.seconds, run.cpu_s)
 
 
 def _rate_of(files: Iterable[FileRead]) -> _Rate:
@@ -174,8 +206,8 @@ def _least_ms(files: Iterable[FileRead]) -> float:
     return 1000 * min(file.seconds for file in files)
 
 
-def _in_turn(turn: int) -> Sequence[str]:
-    return (POOL, PYPDF2) if turn % 2 == 0 else (PYPDF2, POOL)
+def _in_turn(turn: int, readers: Sequence[str]) -> Sequence[str]:
+    return readers if turn % 2 == 0 else readers[::-1]
 
 
 def _without_doubles(paths: Iterable[Path]) -> list[str]:
@@ -190,14 +222,21 @@ def _long_file(bench: Bench, *, pages: int, plain: bool) -> str:
 
 
 def _run(bench: Bench, reader: str, task: Task) -> Run:
-    """The task done by a new process on the measured core, with a data folder of its own. Raises RuntimeError."""
-    folder = Path(tempfile.mkdtemp(prefix=f"{reader}-", dir=bench.folder))
+    """The task done by a new process on its core or cores, with a data folder of its own. Raises RuntimeError."""
+    folder = Path(tempfile.mkdtemp(prefix="reading-", dir=bench.folder))
     asked, answer, log = str(folder / "task.json"), str(folder / "run.json"), folder / "log"
     save(asked, task)
     environment = inherited_environment() | {"MIVA_DATA_DIR": str(folder / "data"), "MIVA_OCR": "off"}
-    command = [sys.executable, "-m", f"benchmarks.{reader}", asked, answer]
+    module, *library = ["pool_reader"] if reader in (POOL, POOL_ON_ALL) else ["loop_reader", reader]
+    command = [sys.executable, "-m", f"benchmarks.{module}", asked, answer, *library]
     try:
-        with Pinned(command, core=bench.server_core, log=log, environment=environment, cwd=ROOT) as process:
+        with Pinned(
+            command,
+            core=CORES if reader == POOL_ON_ALL else bench.server_core,
+            log=log,
+            environment=environment,
+            cwd=ROOT,
+        ) as process:
             code = process.process.wait(RUN_S)
         if code:
             raise RuntimeError(f"{reader} ended with {code}:\n{log.read_text(errors='replace')[-3000:]}")

@@ -1,7 +1,7 @@
-"""Reads PDFs with PyPDF2 in a loop, in a process for a core: `python -m benchmarks.pypdf2_reader TASK RUN`.
+"""Reads PDFs in a loop, in a process for a core: `python -m benchmarks.loop_reader TASK RUN PyPDF2` (or `pypdfium2`).
 
-The loop runs in a forked child, which reads file after file; where PyPDF2 hangs or crashes the child is replaced, and
-the loop goes on with the next file. Forking is not on the clock.
+The loop runs in a forked child, which reads file after file; where a library hangs or crashes the child is replaced,
+and the loop goes on with the next file. Forking is not on the clock.
 """
 
 from __future__ import annotations
@@ -20,12 +20,13 @@ from io import BytesIO
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import PyPDF2
+import pypdfium2
 
-from benchmarks.reading_run import FIRST_PAGE, FileRead, Run, load_task, save
+from benchmarks.reading_run import ALL_PAGES, FIRST_PAGE, FileRead, Run, load_task, save
 from miva.sample_pdf import sample_pdf
 
 _MEMORY = 4 * 2**30
-"""Bytes after which PyPDF2 gets a MemoryError: it took 1.9 GB for a public file (design section 4)."""
+"""Bytes after which a library gets a MemoryError: PyPDF2 took 1.9 GB for a public file (design section 4)."""
 
 Read = Callable[[bytes], int]
 
@@ -33,14 +34,14 @@ Read = Callable[[bytes], int]
 def main() -> None:
     """Does the task named on the command line and writes down what came of it."""
     task = load_task(sys.argv[1])
-    read = _first_page if task.what == FIRST_PAGE else _all_pages
+    read = _READS[sys.argv[3], task.what]
     warnings.simplefilter("ignore")
-    _all_pages(sample_pdf(1000))  # whatever is made at the first use
+    read(sample_pdf(1000))  # whatever is made at the first use
     done = _read_files(task.contents(), read, task.limit_s)
     save(sys.argv[2], Run(sum(file.seconds for file in done), sum(file.cpu_s for file in done), done))
 
 
-def _all_pages(data: bytes) -> int:
+def _pypdf2(data: bytes) -> int:
     """How many pages have text. A page that fails does not end the loop, which is more than most loops do."""
     document = PyPDF2.PdfReader(BytesIO(data))
     if document.is_encrypted:
@@ -54,8 +55,30 @@ def _all_pages(data: bytes) -> int:
     return found
 
 
-def _first_page(data: bytes) -> int:
+def _pypdf2_first_page(data: bytes) -> int:
     return int(bool(PyPDF2.PdfReader(BytesIO(data)).pages[0].extract_text().strip()))
+
+
+def _pypdfium2(data: bytes) -> int:
+    """The same with pdfium and no more: no look at what a page really holds, no repair of its words."""
+    document = pypdfium2.PdfDocument(data)
+    found = 0
+    for number in range(len(document)):
+        try:
+            page = document[number]
+            found += bool(page.get_textpage().get_text_range().strip())
+            page.close()
+        except pypdfium2.PdfiumError:
+            continue
+    document.close()
+    return found
+
+
+_READS: dict[tuple[str, str], Read] = {
+    ("PyPDF2", ALL_PAGES): _pypdf2,
+    ("PyPDF2", FIRST_PAGE): _pypdf2_first_page,
+    ("pypdfium2", ALL_PAGES): _pypdfium2,
+}
 
 
 def _read_files(files: Sequence[tuple[str, bytes]], read: Read, limit_s: float) -> list[FileRead]:
