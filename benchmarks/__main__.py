@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import importlib
 import signal
 import sys
 import tempfile
@@ -15,24 +14,24 @@ import time
 import traceback
 from pathlib import Path
 
-from benchmarks import machine, relays
-from benchmarks.bench import ROOT, Bench
+from benchmarks import machine, reading, relaying, relays, sockets, stall, starting
+from benchmarks.bench import ROOT, Bench, Measurement
 from benchmarks.figures import Figure, table
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- make bench: begin -->", "<!-- make bench: end -->"
 
-MEASUREMENTS = {
-    "cpu": "relaying.cpu_per_frame",
-    "answer": "relaying.cpu_per_answer",
-    "latency": "relaying.added_latency",
-    "burst": "relaying.burst",
-    "memory": "sockets.idle_memory",
-    "readers": "sockets.slow_readers",
-    "stall": "stall.longest_stall",
-    "pages": "reading.pages_per_second",
-    "first-page": "reading.first_page",
-    "start": "starting.first_answer",
+MEASUREMENTS: dict[str, Measurement] = {
+    "cpu": relaying.cpu_per_frame,
+    "answer": relaying.cpu_per_answer,
+    "latency": relaying.added_latency,
+    "burst": relaying.burst,
+    "memory": sockets.idle_memory,
+    "readers": sockets.slow_readers,
+    "stall": stall.longest_stall,
+    "pages": reading.pages_per_second,
+    "first-page": reading.first_page,
+    "start": starting.first_answer,
 }
 
 
@@ -44,11 +43,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="miva-bench-") as folder:
         bench = Bench(chosen.quick, Path(folder), _say, tuple(chosen.rivals))
         for name in chosen.only or MEASUREMENTS:
-            module, _, function = MEASUREMENTS[name].partition(".")
             started = time.monotonic()
             _say(f"{name} …")
             try:
-                figures += getattr(importlib.import_module(f"benchmarks.{module}"), function)(bench)
+                figures += MEASUREMENTS[name](bench)
             except Exception:  # the others are still worth their time
                 traceback.print_exc()
                 failed.append(name)
