@@ -13,8 +13,10 @@ from benchmarks.relays import Relay
 
 SATURATED = 0.9
 """The least share of its core that a relay must have used for a sample to count as saturated."""
-STILL_S, STILL_CPU_S, SETTLE_S = 0.5, 0.002, 30.0
-"""A server is still when it used less than so much processor time in so long; the longest wait for that."""
+STILL_S, STILL_CPU_S, SETTLE_S = 0.5, 0.002, 60.0
+"""A server is still when it used less than so much processor time in so long, beyond twice what it used before it had
+anything to do (a machine whose host is busy charges every tick of a timer with milliseconds); the longest wait for that.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +52,13 @@ def cost_of(bench: Bench, relay: Relay, *, sockets: int, frames: int, size: int)
     def mark() -> None:
         marks.append(server.cpu_seconds())
 
+    idle = _used_in(relay, STILL_S)
     redis_before = relay.redis.cpu_seconds() if relay.redis else 0.0
     came = load.burst(relay.url, bench.load_core, sockets=sockets, frames=frames, size=size, ready=mark, ended=mark)
     if came.lost or came.reordered:
         raise RuntimeError(f"{relay.name} lost {came.lost} and reordered {came.reordered} of {came.asked} frames")
     before, last = marks
-    total = _when_still(relay) - before
+    total = _when_still(relay, idle) - before
     redis = relay.redis.cpu_seconds() - redis_before if relay.redis else 0.0
     each = 1e6 / came.asked
     return Cost(total * each, (last - before) * each, redis * each, (last - before) / came.wall_s)
@@ -70,14 +73,22 @@ def cheapest(name: str, samples: Sequence[Cost], least_share: float = SATURATED)
     return min(saturated, key=lambda cost: cost.total)
 
 
-def _when_still(relay: Relay) -> float:
-    """Processor time so far, once the server has done all that follows from the closed sockets."""
+def _used_in(relay: Relay, seconds: float) -> float:
+    """Processor seconds that the server uses in so long."""
+    assert relay.server is not None
+    before = relay.server.cpu_seconds()
+    time.sleep(seconds)
+    return relay.server.cpu_seconds() - before
+
+
+def _when_still(relay: Relay, idle: float) -> float:
+    """Processor time so far, once the server has done all that follows from the closed sockets.
+
+    `idle` is what it used in STILL_S before.
+    """
     assert relay.server is not None
     deadline = time.monotonic() + SETTLE_S
-    used = relay.server.cpu_seconds()
     while time.monotonic() < deadline:
-        time.sleep(STILL_S)
-        before, used = used, relay.server.cpu_seconds()
-        if used - before < STILL_CPU_S:
-            return used
+        if _used_in(relay, STILL_S) < 2 * idle + STILL_CPU_S:
+            return relay.server.cpu_seconds()
     raise RuntimeError(f"{relay.name} does not come to rest")
