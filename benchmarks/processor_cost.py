@@ -15,7 +15,7 @@ SATURATED = 0.9
 """The least share of its core that a relay must have used for a sample to count as saturated."""
 STILL_S, STILL_CPU_S, SETTLE_S = 0.5, 0.002, 60.0
 """A server is still when it used less than so much processor time in so long, beyond twice what it used before it had
-anything to do (a machine whose host is busy charges every tick of a timer with milliseconds); the longest wait for that.
+anything to do (where the host is busy, every tick of a timer is charged with milliseconds); the longest wait for that.
 """
 
 
