@@ -1,4 +1,4 @@
-# The verbs of the project: run, test, bench, lint, types, corpus. README and CI call the same ones.
+# The verbs of the project: run, test, faults, bench, lint, types, corpus. README and CI call the same ones.
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -7,7 +7,7 @@ PIP_QUIET := --quiet --disable-pip-version-check
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: run test bench bench-quick lint types format corpus clean help
+.PHONY: run test faults bench bench-quick lint types format corpus clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -17,6 +17,9 @@ run: $(VENV)/.installed ## starts everything on http://localhost:8000/ (HOST and
 
 test: $(VENV)/.installed-dev browser ## installs what the tests need and runs all of them
 	@$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(TESTS)
+
+faults: $(VENV)/.installed-dev ## kills, stops and cuts everything under load for some 15 minutes, and counts what is lost
+	@$(PY) -m tests.faults $(if $(SEED),--seed $(SEED))
 
 bench: $(VENV)/.installed-dev nginx ## measures the product beside others and writes docs/benchmarks.md
 	@$(PY) -m benchmarks

@@ -1,62 +1,103 @@
 // Wires the parts of the chat page together: what a person does, what the server says, and what is drawn.
 
 import { Asker } from "./asking.js"
+import { Chats } from "./chats.js"
 import { Composer } from "./composer.js"
 import { ConnectionView } from "./connection_view.js"
 import { newId } from "./dom.js"
 import { takeDrops } from "./drop.js"
+import { helloOf, isSame, isStillThem } from "./hello.js"
+import { keepChats } from "./kept.js"
+import { forgetOldFiles } from "./kept_files.js"
+import { LogReader } from "./log_reader.js"
+import { DocumentNames } from "./names.js"
+import { Navigation } from "./navigation.js"
 import { Follower } from "./scroll.js"
-import { emptyShelf, isUsable, shelve } from "./shelf.js"
+import { isComing, isUsable } from "./shelf.js"
 import { ShelfView } from "./shelf_view.js"
 import { chatAddress, Connection } from "./socket.js"
-import { apply, emptyTranscript, isOpen, openTurn } from "./transcript.js"
+import { isAnswering, openTurn } from "./transcript.js"
 import { TranscriptView } from "./transcript_view.js"
-import { abandon, send } from "./upload.js"
-import { fileRefused, questionTooLong, sizeInWords } from "./words.js"
+import { Uploads } from "./upload.js"
+import { fileRefused, openingInWords, questionTooLong, sizeInWords, turnInWords } from "./words.js"
 
 const part = (id) => document.getElementById(id)
+const UNKEPT = new Set(["delta", "thinking", "reply"]) // change nothing of what has to be kept
+const ABOUT_FILES = new Set(["document", "progress", "ready", "failed", "removed"]) // a question may have waited for this
 
 // --- What is known ---------------------------------------------------------------------------------------------------
 
-const contents = new Map() // upload id -> File, for a second try
-let user = null
+let { user, limits } = helloOf(document)
 let hasLoginEnded = false
-let limits = null
 
-const store = {
-  transcript: emptyTranscript(newId()),
-  shelf: emptyShelf(),
-  tell(event) {
-    this.transcript = apply(this.transcript, event)
-    this.shelf = shelve(this.shelf, event)
-    drawSoon()
+const chats = new Chats((event) => {
+  if (!UNKEPT.has(event.type)) keep()
+  drawSoon()
+  if (ABOUT_FILES.has(event.type)) asker.sendWhatCanGo()
+})
+
+const connection = new Connection(
+  { socket: chatAddress(location), page: location.pathname },
+  {
+    onState: (state) => {
+      connectionView.show(state)
+      if (state.kind === "open") lineOpened()
+      if (state.kind === "signed out") forget()
+      drawSoon()
+    },
+    onFrame: (frame) => (frame.type === "hello" ? meet(frame) : hear(frame)),
+    onClosed: ({ words, refused, login }) => {
+      hasLoginEnded ||= login
+      uploads.closed()
+      chats.tell({ type: "disconnected", refused, message: words })
+    },
+    renewLogin: async () => {
+      const answer = await fetch(location.pathname, { cache: "no-store" })
+      if (!answer.ok) throw new Error(`the page answered ${answer.status}`)
+    },
   },
+)
+const asker = new Asker(chats, connection)
+const uploads = new Uploads(chats, connection)
+const reader = new LogReader(chats, connection, (chat) => navigation.missing(chat))
+const names = new DocumentNames(chats)
+const navigation = new Navigation(chats, uploads, {
+  follow: (chat) => reader.follow(chat),
+  moved: () => {
+    composer.complain(null)
+    keep()
+    drawSoon()
+    follower.goToEnd()
+  },
+  notice,
+  forgotten: () => composer.clear(),
+})
+
+function lineOpened() {
+  reader.opened()
+  uploads.opened()
+  asker.opened()
+  navigation.settleSoon()
 }
 
-const connection = new Connection(chatAddress(location), {
-  onState: (state) => {
-    connectionView.show(state)
-    if (state.kind === "open") asker.sendWhatCanGo()
-    if (state.kind === "signed out") forget()
-  },
-  onFrame: (frame) => {
-    if (frame.type === "hello") return meet(frame)
-    const about = store.transcript
-    store.tell(frame)
-    if (frame.type === "error" && !frame.turn && store.transcript === about) composer.complain(frame.message)
+function hear(frame) {
+  if (reader.take(frame)) {
+    navigation.settle(frame.conversation)
     if (frame.type === "accepted") asker.cancelWhatIsStopping()
-    return undefined
-  },
-  onClosed: ({ words, refused, login }) => {
-    hasLoginEnded ||= login
-    store.tell({ type: "disconnected", refused, message: words })
-  },
-  renewLogin: async () => {
-    const answer = await fetch(location.pathname, { cache: "no-store" })
-    if (!answer.ok) throw new Error(`the page answered ${answer.status}`)
-  },
-})
-const asker = new Asker(store, connection)
+    if (frame.type === "accepted") names.look()
+    return
+  }
+  if (asker.hear(frame)) return
+  const isKnown = chats.all.some(({ shelf }) => shelf.some(({ id }) => id === frame.id)) || chats.find(frame.id).turn
+  chats.tell(frame)
+  uploads.hear(frame)
+  if (frame.type === "error" && !isKnown) composer.complain(frame.message)
+}
+
+/** Keeps for the next time this page is loaded what the server does not know yet. */
+function keep() {
+  if (!keepChats(user, chats)) notice("This browser keeps no more for this page: please do not load it again yet.")
+}
 
 // --- What is drawn ---------------------------------------------------------------------------------------------------
 
@@ -68,8 +109,16 @@ const transcriptView = new TranscriptView(
   { stop: (id) => asker.stop(id), again: (id) => asker.again(id) },
   announce,
 )
-const shelfView = new ShelfView(part("shelf"), { remove, unlock, retry }, announce)
-const composer = new Composer(part("composer"), { ask, add, stop: () => asker.stop(openTurn(store.transcript).id) })
+const shelfView = new ShelfView(
+  part("shelf"),
+  { remove, unlock: (id, password) => uploads.unlock(id, password), retry: (id) => uploads.retry(id) },
+  announce,
+)
+const composer = new Composer(part("composer"), {
+  ask,
+  add,
+  stop: () => asker.stop(openTurn(chats.shown.transcript).id),
+})
 
 let isDrawing = false
 
@@ -84,33 +133,16 @@ function drawSoon() {
 }
 
 function draw() {
-  const { transcript, shelf } = store
-  const isEmpty = transcript.turns.length === 0
-  part("welcome").hidden = !isEmpty
-  transcriptView.draw(transcript.turns, (turn) => asker.filesOf(turn).filter((file) => file.status !== "ready"))
+  const { transcript, shelf, isOpening, isRecalling } = chats.shown
+  const isIncomplete = isOpening || isRecalling
+  part("welcome").hidden = transcript.turns.length > 0 || isIncomplete
+  part("opening").hidden = !isIncomplete
+  part("opening").textContent = openingInWords(connection.isOpen)
+  const wordsOf = (turn) => turnInWords(turn, asker.filesOf(turn).filter(isComing), connection.isOpen)
+  transcriptView.draw(transcript.turns, wordsOf)
   shelfView.draw(shelf)
-  composer.draw({ files: shelf.filter(isUsable), isAnswering: transcript.turns.some(isOpen) })
+  composer.draw({ files: shelf.filter(isUsable), isAnswering: isAnswering(transcript) })
   follower.settle(transcript.turns.at(-1)?.status === "done" ? part("transcript").lastElementChild : null)
-}
-
-// --- What the server says first --------------------------------------------------------------------------------------
-
-function meet(hello) {
-  if (user !== null) meetAgain(hello.user)
-  user = hello.user
-  hasLoginEnded = false
-  limits = hello.limits
-  connectionView.showUser(user)
-  part("limits").textContent = `PDF or plain text, up to ${sizeInWords(limits.max_file)} a file.`
-}
-
-/** A guest who signed in, and an account that comes back, keep their conversation; nobody else may see or continue it. */
-function meetAgain(now) {
-  const isSame = user.guest === now.guest && user.name === now.name
-  if (isSame && !(hasLoginEnded && now.guest)) return
-  const end = user.guest && !now.guest ? "" : "Your login has ended. "
-  if (end) startAnew()
-  notice(`${end}You are speaking as ${now.guest ? "a guest" : now.name} now.`)
 }
 
 function notice(words) {
@@ -119,8 +151,32 @@ function notice(words) {
   if (words) announce(words)
 }
 
+// --- Who is speaking -------------------------------------------------------------------------------------------------
+
+function meet(hello) {
+  if (user !== null) meetAgain(hello.user)
+  user = hello.user
+  hasLoginEnded = false
+  limits = hello.limits
+  showLimits()
+  connectionView.showUser(user)
+}
+
+/** A guest who signed in, and an account that comes back, keep their conversations; nobody else may see or go on with them. */
+function meetAgain(now) {
+  const hasChanged = hasLoginEnded && now.guest // a guest without a login is another guest
+  if (isSame(user, now) && !hasChanged) return
+  const isStill = isStillThem(user, now) && !hasChanged
+  if (!isStill) navigation.forgetAll()
+  notice(`${isStill ? "" : "Your login has ended. "}You are speaking as ${now.guest ? "a guest" : now.name} now.`)
+}
+
+function showLimits() {
+  part("limits").textContent = `PDF or plain text, up to ${sizeInWords(limits.max_file)} a file.`
+}
+
 function forget() {
-  startAnew()
+  navigation.forgetAll()
   user = null
   connectionView.showUser({ name: "", guest: true })
 }
@@ -135,61 +191,38 @@ function ask(message) {
   }
   notice("")
   asker.ask(message)
+  navigation.pin()
   draw()
   follower.goToEnd()
   return true
 }
 
 function add(files) {
+  const { conversation } = chats.shown
   for (const file of files) {
     const id = newId()
-    store.tell({ type: "added", id, name: file.name, size: file.size })
+    chats.tell({ type: "added", conversation, id, name: file.name, size: file.size, mediaType: file.type })
     const refusal = fileRefused(file, limits)
-    if (refusal) {
-      store.tell({ type: "failed", id, ...refusal, again: false })
-      continue
-    }
-    contents.set(id, file)
-    upload(id)
+    if (refusal) chats.tell({ type: "failed", id, ...refusal })
+    else uploads.add(id, file)
   }
   composer.focus()
-}
-
-function upload(id, password) {
-  const tell = (event) => {
-    store.tell(event)
-    if (event.type === "ready") contents.delete(id)
-    if (event.type === "ready" || event.type === "failed") asker.sendWhatCanGo()
-  }
-  send({ id, file: contents.get(id), password, tell })
-}
-
-function unlock(id, password) {
-  upload(id, password)
-}
-
-function retry(id) {
-  upload(id)
 }
 
 function remove(id) {
-  abandon(id)
-  contents.delete(id)
-  store.tell({ type: "removed", id })
-  asker.sendWhatCanGo()
-}
-
-function startAnew() {
-  for (const turn of store.transcript.turns.filter(isOpen)) asker.stop(turn.id)
-  for (const { id } of store.shelf) remove(id)
-  store.transcript = emptyTranscript(newId())
-  composer.complain(null)
-  composer.focus()
-  drawSoon()
+  uploads.abandon(id)
+  chats.tell({ type: "removed", id })
 }
 
 takeDrops(part("veil"), add)
-part("new").addEventListener("click", startAnew)
+part("new").addEventListener("click", () => {
+  navigation.startAnew()
+  composer.focus()
+})
 part("example").addEventListener("click", () => composer.suggest(part("example").textContent))
+void forgetOldFiles()
+showLimits()
+navigation.begin(user)
+asker.sendWhatCanGo()
 connection.open()
 draw()

@@ -1,97 +1,125 @@
-// Decides when a question goes on the wire, and in which order: after its files are read and while the line is up.
+// Decides when a question goes on the wire, and in which order: when its files are read and while the line is up.
 
 import { newId } from "./dom.js"
-import { isComing, isUsable } from "./shelf.js"
-import { isOpen } from "./transcript.js"
+import { isInHand, isSettled, isUsable } from "./shelf.js"
+import { isOpen } from "./turn.js"
+
+const PAUSE_S = 5 // where the server does not say how long to wait
 
 export class Asker {
-  #store
+  #chats
   #connection
-  #cancelled = new Set() // turns for which `cancel` has gone out
+  #cancelled = new Set() // turns for which `cancel` has gone out on this line
+  #mayAskAt = 0
 
-  /** `store` holds {transcript, shelf} and takes events by tell(event); `connection` is a Connection. */
-  constructor(store, connection) {
-    this.#store = store
+  /** `chats` hold transcripts and shelves and take events by tell(event); `connection` is a Connection. */
+  constructor(chats, connection) {
+    this.#chats = chats
     this.#connection = connection
   }
 
-  /** A new question, about all files on the shelf that can be read. */
+  /** A new question in the conversation that is shown, about all files on its shelf that can be read. */
   ask(message) {
-    const documents = this.#store.shelf.filter(isUsable).map(({ id, name }) => ({ upload: id, name, document: null }))
-    this.#store.tell({ type: "asked", id: newId(), message, documents })
+    const { conversation, shelf } = this.#chats.shown
+    const documents = shelf.filter(isUsable).map(({ id, name }) => ({ upload: id, name, document: null }))
+    this.#chats.tell({ type: "asked", conversation, id: newId(), message, documents })
     this.sendWhatCanGo()
   }
 
   /** The same question once more, as a new one, about the same files but for those that turned out to be unreadable. */
   again(id) {
-    const { message, documents: before } = this.#turn(id)
-    const unreadable = this.#store.shelf.filter((file) => !isUsable(file)).map((file) => file.id)
-    const documents = before.filter(({ upload }) => !unreadable.includes(upload))
-    this.#store.tell({ type: "repeated", id })
-    this.#store.tell({ type: "asked", id: newId(), message, documents })
+    const { chat, turn } = this.#chats.find(id)
+    const unreadable = chat.shelf.filter((file) => !isUsable(file)).map((file) => file.id)
+    const documents = turn.documents.filter(({ upload }) => !unreadable.includes(upload))
+    this.#chats.tell({ type: "asked", conversation: chat.conversation, id: newId(), message: turn.message, documents })
     this.sendWhatCanGo()
   }
 
   /** Ends a question, whether it is running, waiting at the server, or still here. */
   stop(id) {
-    const turn = this.#turn(id)
-    if (turn.status === "waiting") this.#store.tell({ type: "withdrawn", id })
+    const { turn } = this.#chats.find(id)
+    if (turn.status === "waiting" && !turn.isOut) this.#chats.tell({ type: "withdrawn", id })
     else {
-      this.#store.tell({ type: "stopping", id })
+      this.#chats.tell({ type: "stopping", id })
       this.cancelWhatIsStopping()
     }
     this.sendWhatCanGo()
   }
 
+  /** The line is up: all that a line before it may have lost is said again. */
+  opened() {
+    this.#cancelled.clear()
+    this.sendWhatCanGo()
+    this.cancelWhatIsStopping()
+  }
+
   /** A question can be stopped before the server gave it the name by which it is cancelled, so this is called again then. */
   cancelWhatIsStopping() {
-    for (const turn of this.#store.transcript.turns) {
-      if (turn.stopping && turn.turn && isOpen(turn) && this.#connection.isOpen && !this.#cancelled.has(turn.turn)) {
-        this.#cancelled.add(turn.turn)
-        this.#connection.send({ type: "cancel", turn: turn.turn })
+    if (!this.#connection.isOpen) return
+    for (const { conversation, transcript } of this.#chats.all) {
+      for (const { turn, stopping, status } of transcript.turns) {
+        if (!stopping || !turn || !isOpen({ status }) || this.#cancelled.has(turn)) continue
+        this.#cancelled.add(turn)
+        this.#connection.send({ type: "cancel", turn, conversation })
       }
     }
   }
 
-  /** Sends the waiting questions, oldest first, up to the first that has to wait on. Called at every change. */
+  /** Sends the waiting questions of all conversations, as far as they can go. Called at every change. */
   sendWhatCanGo() {
-    for (const turn of this.#store.transcript.turns) {
-      if (turn.status !== "waiting") continue
-      const files = this.filesOf(turn)
-      if (files.some(isComing)) return this.#store.tell({ type: "held", id: turn.id, waitsFor: "documents" })
-      if (!this.#connection.isOpen) return this.#store.tell({ type: "held", id: turn.id, waitsFor: "connection" })
-      const unread = files.find((file) => !isUsable(file))
-      if (unread) {
-        const message = `This was not asked, because ${unread.name} could not be read.`
-        this.#store.tell({ type: "refused", id: turn.id, message })
-        continue
-      }
-      this.#put(turn)
-    }
-    return undefined
+    for (const { conversation } of this.#chats.all) this.#sendOldestOf(conversation)
+  }
+
+  /** Takes an error about a question: one that only came too soon goes back among those that wait. Says if it was one. */
+  hear({ type, turn, id, code, retry_after: seconds = PAUSE_S }) {
+    if (type !== "error" || turn || code !== "rate_limited" || this.#chats.find(id).turn?.status !== "sent") return false
+    this.#mayAskAt = Date.now() + seconds * 1000
+    this.#chats.tell({ type: "putBack", id, waitsFor: "pause" })
+    setTimeout(() => this.sendWhatCanGo(), seconds * 1000)
+    return true
   }
 
   /** The files on the shelf that a question is about. */
   filesOf(turn) {
-    return turn.documents.map(({ upload }) => this.#store.shelf.find(({ id }) => id === upload)).filter(Boolean)
+    const { shelf } = this.#chats.find(turn.id).chat
+    return turn.documents.map(({ upload }) => shelf.find(({ id }) => id === upload)).filter(Boolean)
   }
 
-  #put(turn) {
+  // The oldest first, up to the first that has to wait on.
+  #sendOldestOf(conversation) {
+    for (const turn of this.#chats.of(conversation).transcript.turns) {
+      if (turn.status !== "waiting") continue
+      const waitsFor = this.#obstacle(turn)
+      if (waitsFor) return this.#chats.tell({ type: "held", id: turn.id, waitsFor })
+      const unread = this.filesOf(turn).find((file) => !isUsable(file))
+      if (unread) {
+        const message = `This was not asked, because ${unread.name} could not be read.`
+        this.#chats.tell({ type: "refused", id: turn.id, message })
+      } else this.#put(conversation, turn)
+    }
+    return undefined
+  }
+
+  #obstacle(turn) {
+    const isReadyFor = (file) => isInHand(file) || (isSettled(file) && file.status !== "locked")
+    if (!this.filesOf(turn).every(isReadyFor)) return "documents"
+    if (!this.#connection.isOpen) return "connection"
+    return Date.now() < this.#mayAskAt ? "pause" : null
+  }
+
+  #put(conversation, turn) {
     // Named only now: a file that was sent twice, for its password, is another document for the server. A file that
     // has left the shelf keeps the name it had, where the question is asked again.
-    const nameOf = ({ upload, document }) => this.#store.shelf.find(({ id }) => id === upload)?.document ?? document
+    const { shelf } = this.#chats.of(conversation)
+    const nameOf = ({ upload, document }) => shelf.find(({ id }) => id === upload)?.document ?? document
     const documents = turn.documents.map((about) => ({ ...about, document: nameOf(about) })).filter(({ document }) => document)
-    this.#store.tell({ type: "put", id: turn.id, documents })
+    this.#chats.tell({ type: "put", id: turn.id, documents })
     this.#connection.send({
       type: "ask",
       id: turn.id,
-      conversation: this.#store.transcript.conversation,
+      conversation,
       message: turn.message,
       documents: documents.map(({ document }) => document),
     })
-  }
-
-  #turn(id) {
-    return this.#store.transcript.turns.find((turn) => turn.id === id)
   }
 }

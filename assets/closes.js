@@ -1,5 +1,8 @@
 // What the end of a connection means: words for the person, and what the page does next. Pure.
 
+/** What a browser calls the end of a connection that just broke. */
+export const LOST_CODE = 1006
+
 const FIRST_PAUSE_MS = 500
 const LONGEST_PAUSE_MS = 30_000
 

@@ -46,6 +46,11 @@ export class Composer {
     this.focus()
   }
 
+  clear() {
+    this.#field.value = ""
+    this.#changed()
+  }
+
   focus() {
     this.#field.focus()
   }
@@ -68,8 +73,7 @@ export class Composer {
   #send() {
     const message = this.#field.value.trim()
     if (message === "" || !this.#actions.ask(message)) return this.focus()
-    this.#field.value = ""
-    this.#changed()
+    this.clear()
     return this.focus()
   }
 

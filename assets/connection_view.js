@@ -1,14 +1,16 @@
 // Says in words how the connection is and who is speaking.
 
-import { csrfToken } from "./upload.js"
+import { csrfToken } from "./http.js"
 
 const SECOND_MS = 1000
+const BRIEF_MS = 700
 
 export class ConnectionView {
   #root
   #banner
   #announce
   #ticking = null
+  #appearing = null
 
   /** `root` holds the parts of chat.html's header and banner; `actions` is {tryNow()}. */
   constructor(root, { tryNow }, announce) {
@@ -27,23 +29,35 @@ export class ConnectionView {
     this.#root.documentElement.dataset.connection = state.kind.replace(" ", "-")
     const line = { open: "Connected", connecting: "Connecting…", waiting: "Not connected", "signed out": "Signed out" }
     this.#text("#connection", line[state.kind])
+    this.#root.querySelector("#connection").title = state.isTwin ? "Over HTTP: something on the way lets no WebSocket through" : ""
     if (state.kind === "waiting") {
       this.#text("#banner-words", state.words)
       this.#tick(state.until)
       this.#ticking = setInterval(() => this.#tick(state.until), SECOND_MS)
-      this.#announce(`${state.words} The page connects again by itself.`)
+      this.#appearing ??= setTimeout(() => this.#appear(`${state.words} The page connects again by itself.`), BRIEF_MS)
     } else if (state.kind === "signed out") {
       this.#text("#banner-words", "Please sign in to chat.")
       this.#text("#banner-countdown", "")
-      this.#announce("Please sign in to chat.")
-    } else if (state.kind === "open" && !this.#banner.hidden) {
-      this.#announce("Connected.")
-    }
-    // While trying again the words stay, so that the page does not flicker between two tries.
-    if (state.kind === "connecting") this.#text("#banner-countdown", "Connecting…")
-    else this.#banner.hidden = state.kind === "open"
+      this.#appear("Please sign in to chat.")
+    } else if (state.kind === "connecting") this.#text("#banner-countdown", "Connecting…")
+    else this.#disappear()
     this.#root.querySelector("#try-now").hidden = state.kind !== "waiting"
     this.#root.querySelector("#banner-sign-in").hidden = state.kind !== "signed out"
+  }
+
+  // A break that is over in a moment moves nothing on the page; between two tries the banner stays.
+  #appear(words) {
+    if (!this.#banner.hidden) return
+    this.#banner.hidden = false
+    this.#announce(words)
+  }
+
+  #disappear() {
+    clearTimeout(this.#appearing)
+    this.#appearing = null
+    if (this.#banner.hidden) return
+    this.#banner.hidden = true
+    this.#announce("Connected.")
   }
 
   /** Shows the `user` of hello: {name, guest}. */

@@ -1,7 +1,8 @@
-// The files that the questions of this conversation are about: state + event -> state. No document, no network.
+// The files that the questions of a conversation are about: state + event -> state. No document, no network.
 //
 //   waiting -> sending -> reading -> indexing -> ready | locked (a password is needed) | failed
-// Events are the server's `progress` and `document` frames, and the page's own: added, sending, ready, failed, removed.
+// Events are the server's `progress` and `document` frames, and the page's own: added, sending, paused, ready, failed,
+// removed.
 
 /** No files yet. */
 export const emptyShelf = () => []
@@ -15,55 +16,88 @@ export const isComing = (file) => file.status !== "ready" && file.status !== "fa
 /** Whether a question that is typed now is meant to be about this file. */
 export const isUsable = (file) => file.status !== "failed"
 
+// The line broke, the server had no time, or something between the two failed: the same file may do on another day.
+const PASSING = new Set(["network", "busy", "rate_limited", "internal", "extraction_timeout", "engine_unavailable"])
+
+/** Whether a file that failed may do at another try without being changed. */
+export const mayBeTriedAgain = ({ status, error }) => status === "failed" && PASSING.has(error.code)
+
+/** Whether nobody has to do anything more for this file: it can be asked about, or not at all without a person. */
+export const isSettled = (file) => SETTLED.has(file.status)
+
+/** Whether the server has all of this file and could open it: it waits with a question until the rest is read. */
+export const isInHand = ({ status, document, total }) =>
+  status === "ready" || (document !== null && (status === "indexing" || (status === "reading" && total > 0)))
+
 /** The next state; events of files that are not on the shelf change nothing. */
 export function shelve(files, event) {
   if (event.type === "added") return [...files, newFile(event)]
   if (event.type === "removed") return files.filter((file) => file.id !== event.id)
-  if (!Object.hasOwn(handlers, event.type)) return files
+  if (!Object.hasOwn(handlers, event.type) || !files.some(({ id }) => id === event.id)) return files
   return files.map((file) => (file.id === event.id ? handlers[event.type](file, event) : file))
 }
 
-const newFile = ({ id, name, size }) => ({
+/** `kept` is what was known of the file before the page was loaded again. */
+const newFile = ({ id, name, size, mediaType, kept }) => ({
   id, // the page's own name for the upload
   document: null, // the server's
   name,
   size,
+  mediaType,
   status: "waiting",
   done: 0,
   total: 0,
   pages: null,
   error: null,
   passwordTried: false,
+  ...kept,
 })
 
 const handlers = {
-  sending: (file, { done, total, passwordTried }) => ({
-    ...file,
-    status: done < total ? "sending" : "reading",
-    done: done < total ? done : 0,
-    total: done < total ? total : 0,
-    error: null,
-    passwordTried: passwordTried ?? file.passwordTried,
-  }),
+  sending(file, { done, total, passwordTried }) {
+    const isSent = done >= total
+    if (isSent && file.status !== "waiting" && file.status !== "sending") return file // the server told more already
+    return {
+      ...file,
+      status: isSent ? "reading" : "sending",
+      done: isSent ? 0 : done,
+      total: isSent ? 0 : total,
+      error: null,
+      passwordTried: passwordTried ?? file.passwordTried,
+    }
+  },
 
-  // What the server tells while it reads may arrive after the answer to the upload itself, which counts.
+  paused: (file) => (file.status === "sending" ? { ...file, status: "waiting", done: 0, total: 0 } : file),
+
+  // Pages may be told of after the end of the reading; the end counts.
   progress(file, { stage, done, total, document }) {
     const status = STATUS_OF_STAGE[stage]
-    if (SETTLED.has(file.status) || !status) return file
+    if (isSettled(file) || !status) return file
     return { ...file, status, done, total, document: document ?? file.document }
   },
 
-  document(file, { document }) {
-    if (SETTLED.has(file.status)) return file
-    return { ...file, document: document.id, pages: document.pages ?? file.pages }
+  document(file, { document: { id, status, pages, error } }) {
+    const named = { ...file, document: id, pages: pages ?? file.pages }
+    if (status === "ready") return handlers.ready(named, { document: id, pages })
+    if (status === "failed") return file.status === "ready" ? file : handlers.failed(named, { code: error })
+    if (status === "receiving" || file.status === "ready" || file.status === status) return named
+    return { ...named, status, done: 0, total: 0, error: null }
   },
 
-  ready: (file, { document, pages }) => ({ ...file, status: "ready", document, pages: pages ?? file.pages, done: 0, total: 0 }),
+  ready: (file, { document, pages }) => ({
+    ...file,
+    status: "ready",
+    document,
+    pages: pages ?? file.pages,
+    error: null,
+    done: 0,
+    total: 0,
+  }),
 
-  failed: (file, { code, message, again }) => ({
+  failed: (file, { code, message = null }) => ({
     ...file,
     status: code === "encrypted_pdf" ? "locked" : "failed",
-    error: { code, message, again },
+    error: { code, message },
     done: 0,
     total: 0,
   }),

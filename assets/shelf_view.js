@@ -1,6 +1,7 @@
 // Draws the files of the conversation as chips, with how far each one is and what to do where one is stuck.
 
 import { el } from "./dom.js"
+import { isSettled, mayBeTriedAgain } from "./shelf.js"
 import { fileInWords } from "./words.js"
 
 /** `list` is a <ul>; `actions` are remove(id), unlock(id, password) and retry(id); `announce(words)` speaks. */
@@ -73,7 +74,7 @@ class Chip {
     this.#file = file
     this.element.dataset.status = file.status
     this.#words.textContent = fileInWords(file)
-    this.#bar.hidden = ["ready", "failed", "locked"].includes(file.status)
+    this.#bar.hidden = isSettled(file) || file.status === "waiting"
     if (file.total > 0) {
       this.#bar.max = file.total
       this.#bar.value = file.done
@@ -82,12 +83,12 @@ class Chip {
     }
     if (!isNews) return
     this.#more.replaceChildren(...this.#waysOn(file))
-    if (["ready", "failed", "locked"].includes(file.status)) this.#announce(`${file.name}: ${fileInWords(file)}`)
+    if (isSettled(file)) this.#announce(`${file.name}: ${fileInWords(file)}`)
   }
 
   #waysOn(file) {
     if (file.status === "locked") return [this.#passwordForm(file)]
-    if (file.status === "failed" && file.error.again) {
+    if (mayBeTriedAgain(file)) {
       return [el("button", { type: "button", class: "quiet", text: "Try again", onclick: () => this.#actions.retry(file.id) })]
     }
     return []

@@ -1,27 +1,41 @@
-// What was asked and answered on this page: state + event -> state. No document, no socket, no clock.
+// What was asked and answered in one conversation: state + event -> state. No document, no socket, no clock.
 //
 // A turn is one question and its answer:
-//   waiting (for documents, or for the connection) -> sent -> queued -> running -> done | cancelled | failed | lost
-// Events are the server's frames as they came, and the page's own: asked, put, held, refused, withdrawn, stopping,
-// repeated, disconnected.
+//   waiting (for documents, or for the connection) <-> sent -> queued -> running -> done | cancelled | failed | lost
+// Events are the server's frames as they came, and the page's own: asked, put, putBack, held, refused, withdrawn,
+// stopping, disconnected, recalled, named.
+//
+// `seq` is the number of the last event of the log that was taken in: each is taken once and in order. What comes twice,
+// or too early, changes nothing; `placeOf` tells which it is. Nothing up to `floor` will be told any more.
 
-/** A conversation in which nothing was asked yet; `conversation` is the label the server files it under. */
+import { recall } from "./recall.js"
+import { isOpen, isUnconfirmed, newTurn } from "./turn.js"
+
+/** A conversation of which nothing is known yet; `conversation` is the label the server files it under. */
 export function emptyTranscript(conversation) {
-  return { conversation, turns: [] }
+  return { conversation, seq: 0, floor: 0, turns: [] }
 }
-
-const OPEN = new Set(["waiting", "sent", "queued", "running"])
-
-/** Whether an answer is still to come. */
-export const isOpen = (turn) => OPEN.has(turn.status)
 
 /** The turn that Stop means: the oldest one that is not over. */
 export const openTurn = (state) => state.turns.find(isOpen)
 
-/** The next state; an event that is unknown, or of another conversation, changes nothing. */
+/** Whether there is anything to stop; a question that was not sent yet is taken back where it stands. */
+export const isAnswering = (state) => (openTurn(state)?.status ?? "waiting") !== "waiting"
+
+/** Where an event stands: "next", or "seen", or "early" with others missing before it. */
+export function placeOf(state, { seq }) {
+  if (seq === undefined || seq === state.seq + 1) return "next"
+  return seq <= state.seq ? "seen" : "early"
+}
+
+/** The next state; an event that is unknown, seen, too early, or of another conversation, changes nothing. */
 export function apply(state, event) {
   if (event.conversation !== undefined && event.conversation !== state.conversation) return state
-  return Object.hasOwn(handlers, event.type) ? handlers[event.type](state, event) : state
+  const place = placeOf(state, event)
+  // `accepted` is repeated where a question was asked again, and may then answer a turn that still waits for it.
+  if (place === "early" || (place === "seen" && event.type !== "accepted")) return state
+  const next = Object.hasOwn(handlers, event.type) ? handlers[event.type](state, event) : state
+  return event.seq > next.seq ? { ...next, seq: event.seq } : next
 }
 
 /** The words in an engine's untyped frame: its message, response, content or text, else the frame itself. */
@@ -36,31 +50,16 @@ export function wordsOfFrame(frame) {
 }
 
 const handlers = {
-  asked(state, { id, message, documents }) {
-    const turn = {
-      id,
-      turn: null, // the server's name for it, known from `accepted` on
-      message,
-      documents,
-      status: "waiting",
-      waitsFor: null,
-      stopping: false,
-      progress: null,
-      text: "",
-      html: null,
-      sources: [],
-      late: [],
-      error: null,
-      repeated: false,
-    }
-    return { ...state, turns: [...state.turns, turn] }
-  },
+  asked: (state, turn) => ({ ...state, turns: [...withoutFruitless(state.turns, turn), { ...newTurn(turn), ...turn.kept }] }),
 
   held: (state, { id, waitsFor }) =>
     change(state, byId(id), (turn) => (turn.waitsFor === waitsFor ? turn : { ...turn, waitsFor })),
 
   put: (state, { id, documents }) =>
-    change(state, byId(id), (turn) => ({ ...turn, documents, status: "sent", waitsFor: null })),
+    change(state, byId(id), (turn) => ({ ...turn, documents, status: "sent", isOut: true, waitsFor: null })),
+
+  putBack: (state, { id, waitsFor }) =>
+    change(state, sent(id), (turn) => ({ ...turn, status: "waiting", isOut: false, waitsFor })),
 
   refused: (state, { id, message }) => change(state, byId(id), (turn) => failed(turn, { code: null, message })),
 
@@ -68,26 +67,30 @@ const handlers = {
 
   stopping: (state, { id }) => change(state, byId(id), (turn) => ({ ...turn, stopping: true })),
 
-  // Asked again further down: an attempt that brought no word is taken away, one that did stays without its button.
-  repeated(state, { id }) {
-    const brief = state.turns.filter((turn) => turn.id !== id || turn.text !== "")
-    return change({ ...state, turns: brief }, byId(id), (turn) => ({ ...turn, repeated: true }))
-  },
-
-  // What was on its way is lost, or is the reason of the close itself (`refused`). What waits here stays as it is.
+  // An unconfirmed question is sent once more under the same id, unless it is the reason of the close (`refused`).
   disconnected(state, { refused, message }) {
     const turns = state.turns.map((turn) => {
-      if (!isOpen(turn) || turn.status === "waiting") return turn
-      if (turn.status === "sent" && refused) return failed(turn, { code: null, message })
-      return { ...turn, status: "lost", progress: null }
+      if (turn.status !== "sent") return turn
+      return refused ? failed(turn, { code: null, message }) : { ...turn, status: "waiting", waitsFor: "connection" }
     })
     return { ...state, turns }
   },
 
-  accepted: (state, { id, turn: name, position }) =>
-    change(state, byId(id), (turn) =>
-      isOpen(turn) ? { ...turn, turn: name, status: position > 0 ? "queued" : "running" } : turn,
-    ),
+  // What is accepted stands in the order of the log, and before what is not.
+  accepted(state, event) {
+    const { id, turn: name, seq, message, documents, position } = event
+    if (state.turns.some(byName(name))) {
+      return { ...state, turns: state.turns.filter((turn) => turn.id !== id || turn.turn === name) }
+    }
+    const known = state.turns.find(byId(id))
+    if (known && !isOpen(known)) return state
+    const asked = known ?? newTurn({ id, message, documents: documents.map(withoutName) })
+    const status = seq <= state.floor ? "lost" : position > 0 ? "queued" : "running"
+    const turn = { ...asked, turn: name, seq, status, waitsFor: null }
+    const others = known ? state.turns.filter((other) => other !== known) : withoutFruitless(state.turns, event)
+    const place = others.findIndex(isUnconfirmed)
+    return { ...state, turns: others.toSpliced(place < 0 ? others.length : place, 0, turn) }
+  },
 
   progress: (state, { turn: name, stage, done, total }) =>
     change(state, running(name), (turn) => ({ ...turn, status: "running", progress: { stage, done, total } })),
@@ -109,6 +112,9 @@ const handlers = {
     }))
   },
 
+  reset: (state, { turn: name, attempt }) =>
+    change(state, running(name), (turn) => ({ ...turn, status: "running", progress: null, text: "", attempt })),
+
   done: (state, { turn: name, text, html, sources }) =>
     change(state, unfinished(name), (turn) => ({
       ...turn,
@@ -124,16 +130,39 @@ const handlers = {
 
   error: (state, { turn: name, id, code, message }) =>
     change(state, name ? unfinished(name) : askedAs(id), (turn) => failed(turn, { code, message })),
+
+  // The log begins after what was asked for: the messages tell the rest.
+  gap: (state, { head }) => ({ ...state, seq: head, floor: head }),
+
+  recalled: (state, { messages }) => ({ ...state, turns: recall(state, messages) }),
+
+  named(state, { names }) {
+    const turns = state.turns.map((turn) => {
+      if (turn.documents.every(({ document, name }) => name !== null || !names[document])) return turn
+      const documents = turn.documents.map((about) => ({ ...about, name: about.name ?? names[about.document] ?? null }))
+      return { ...turn, documents }
+    })
+    return { ...state, turns }
+  },
 }
 
 const byId = (id) => (turn) => turn.id === id
 const byName = (name) => (turn) => turn.turn !== null && turn.turn === name
 const running = (name) => (turn) => byName(name)(turn) && isOpen(turn)
+const sent = (id) => (turn) => turn.id === id && turn.status === "sent"
 const askedAs = (id) => (turn) => turn.id === id && isOpen(turn)
 // The end of a turn holds the whole answer, so it is welcome even where the middle was lost.
 const unfinished = (name) => (turn) => byName(name)(turn) && (isOpen(turn) || turn.status === "lost")
 
+const withoutName = (document) => ({ upload: null, document, name: null })
 const failed = (turn, error) => ({ ...turn, status: "failed", progress: null, waitsFor: null, error })
+
+/** Where a question is asked again, attempts that brought no word are taken away; one that did loses its button. */
+function withoutFruitless(turns, { message }) {
+  const isBefore = (turn) => turn.message === message && !isOpen(turn) && turn.status !== "done"
+  const kept = turns.filter((turn) => !isBefore(turn) || turn.text !== "")
+  return kept.map((turn) => (isBefore(turn) ? { ...turn, repeated: true } : turn))
+}
 
 /** The state with the matching turn changed; the very same state where nothing matched or changed. */
 function change(state, matches, next) {

@@ -2,8 +2,7 @@
 
 import { drawAnswer, sourcesOf } from "./answer.js"
 import { el } from "./dom.js"
-import { isOpen } from "./transcript.js"
-import { turnInWords } from "./words.js"
+import { isOpen } from "./turn.js"
 
 /** `list` is an <ol>; `actions` are stop(id) and again(id); `announce(words)` reaches those who listen to the page. */
 export class TranscriptView {
@@ -18,21 +17,19 @@ export class TranscriptView {
     this.#announce = announce
   }
 
-  /** Shows these turns; `filesOf(turn)` are the files that a turn still waits for. */
-  draw(turns, filesOf) {
+  /** Shows these turns in their order; `wordsOf(turn)` is what stands where an answer has not come, or null. */
+  draw(turns, wordsOf) {
     for (const [id, item] of this.#items) {
       if (!turns.some((turn) => turn.id === id)) {
         item.element.remove()
         this.#items.delete(id)
       }
     }
-    for (const turn of turns) {
-      if (!this.#items.has(turn.id)) {
-        const item = new TurnView(turn, this.#actions, this.#announce)
-        this.#items.set(turn.id, item)
-        this.#list.append(item.element)
-      }
-      this.#items.get(turn.id).draw(turn, turnInWords(turn, filesOf(turn)))
+    for (const [index, turn] of turns.entries()) {
+      if (!this.#items.has(turn.id)) this.#items.set(turn.id, new TurnView(turn, this.#actions, this.#announce))
+      const item = this.#items.get(turn.id)
+      if (this.#list.children[index] !== item.element) this.#list.insertBefore(item.element, this.#list.children[index] ?? null)
+      item.draw(turn, wordsOf(turn))
     }
   }
 }
@@ -41,7 +38,8 @@ class TurnView {
   #actions
   #announce
   #turn = null
-  #words = null
+  #words = undefined // nothing is drawn yet
+  #about = el("ul", { class: "about", "aria-label": "About" })
   #text = document.createTextNode("")
   #answer = el("div", { class: "answer-text", dir: "auto" })
   #after = el("div", { class: "answer-after" })
@@ -51,7 +49,6 @@ class TurnView {
   constructor(turn, actions, announce) {
     this.#actions = actions
     this.#announce = announce
-    const about = turn.documents.map(({ name }) => el("li", {}, el("bdi", { text: name })))
     this.element = el(
       "li",
       { class: "turn" },
@@ -59,7 +56,7 @@ class TurnView {
         "article",
         { class: "question", "aria-label": "Question" },
         el("p", { class: "question-text", dir: "auto", text: turn.message }),
-        about.length > 0 ? el("ul", { class: "about", "aria-label": "About" }, ...about) : null,
+        this.#about,
       ),
       el("article", { class: "answer", "aria-label": "Answer" }, this.#answer, this.#status, this.#after, this.#buttons),
     )
@@ -67,6 +64,7 @@ class TurnView {
 
   draw(turn, words) {
     if (turn !== this.#turn) {
+      this.#drawAbout(turn)
       this.#drawText(turn)
       this.#drawAfter(turn)
       this.#drawButtons(turn)
@@ -76,10 +74,18 @@ class TurnView {
       this.#status.textContent = words ?? ""
       this.#status.hidden = words === null
     }
-    const isNews = turn.status !== this.#turn?.status || turn.late !== this.#turn.late
+    // What was over when it came into sight is old: nobody waits to hear it.
+    const isNews = this.#turn ? turn.status !== this.#turn.status || turn.late !== this.#turn.late : isOpen(turn)
     this.#turn = turn
     this.#words = words
     if (isNews) this.#tell(turn, words)
+  }
+
+  #drawAbout(turn) {
+    if (turn.documents === this.#turn?.documents) return
+    const names = turn.documents.map(({ name }) => name).filter(Boolean)
+    this.#about.replaceChildren(...names.map((name) => el("li", {}, el("bdi", { text: name }))))
+    this.#about.hidden = names.length === 0
   }
 
   #drawText(turn) {

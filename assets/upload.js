@@ -1,81 +1,105 @@
-// Sends files to the server, at most two at a time, and tells how far each one is.
+// Brings files to the server: in pieces over the socket, or as a form where sockets are cut; goes on after every break.
 
-const AT_ONCE = 2
-// Worth another try without changing anything: the line broke, or the server had no time.
-const WORTH_ANOTHER_TRY = new Set(["network", "busy", "rate_limited", "internal", "extraction_timeout", "engine_unavailable"])
+import { call } from "./http.js"
+import { isSettled, mayBeTriedAgain } from "./shelf.js"
+import { forgetFile, keepFile, keptFile } from "./kept_files.js"
+import { FormSender } from "./upload_form.js"
+import { FrameSender } from "./upload_frames.js"
 
-const waiting = []
-const requests = new Map() // upload id -> XMLHttpRequest under way
+const GONE = "This file was not sent in full before the page was loaded again. Please add it once more."
 
-/**
- * Puts a file in the queue. `tell` gets the shelf's events: `sending`, then `ready` or `failed`.
- * A file that is sent again, with a password or because the line broke, keeps its id.
- */
-export function send({ id, file, password, tell }) {
-  waiting.push({ id, file, password, tell })
-  next()
-}
+export class Uploads {
+  #chats
+  #connection
+  #contents = new Map() // upload id -> File
+  #passwords = new Map()
+  #frames
+  #forms
 
-/** Forgets a file, wherever it stands; its `tell` is not called any more. */
-export function abandon(id) {
-  const index = waiting.findIndex((item) => item.id === id)
-  if (index >= 0) waiting.splice(index, 1)
-  const request = requests.get(id)
-  requests.delete(id)
-  request?.abort()
-}
-
-function next() {
-  while (requests.size < AT_ONCE && waiting.length > 0) post(waiting.shift())
-}
-
-function post({ id, file, password, tell }) {
-  const request = new XMLHttpRequest()
-  requests.set(id, request)
-  const finish = (event) => {
-    if (requests.get(id) === request) {
-      requests.delete(id)
-      tell(event)
+  /** `chats` hold the shelves and take events by tell(event); `connection` is a Connection. */
+  constructor(chats, connection) {
+    this.#chats = chats
+    this.#connection = connection
+    const tell = (event) => {
+      chats.tell(event)
+      this.#forgetWhatIsSettled(event.id)
     }
-    next()
+    this.#frames = new FrameSender(connection, tell)
+    this.#forms = new FormSender(tell)
   }
 
-  request.upload.onprogress = ({ loaded, total }) => {
-    if (requests.get(id) === request) tell({ type: "sending", id, done: loaded, total })
+  /** Takes in a file that has just been put on the shelf under this id. */
+  add(id, file) {
+    this.#contents.set(id, file)
+    void keepFile(id, file)
+    this.#start(id)
   }
-  request.onload = () => finish(outcome(id, request))
-  request.onerror = () => finish(failure(id, "network", "The connection broke while the file was sent."))
-  request.onabort = next
-  tell({ type: "sending", id, done: 0, total: file.size || 1, passwordTried: Boolean(password) })
 
-  const form = new FormData()
-  form.append("id", id)
-  if (password) form.append("password", password)
-  form.append("file", file, file.name)
-  request.open("POST", "/api/document/")
-  request.setRequestHeader("X-CSRFToken", csrfToken())
-  request.setRequestHeader("Accept", "application/json")
-  request.send(form)
-}
-
-function outcome(id, request) {
-  let answer = {}
-  try {
-    answer = JSON.parse(request.responseText)
-  } catch {
-    // something between the browser and the server answered in its own words; the status has to do
+  /** Tries a file once more that failed for a reason that may have passed. */
+  retry(id) {
+    this.#chats.tell({ type: "sending", id, done: 0, total: 1 })
+    this.#start(id)
   }
-  if (request.status === 201 && answer.document_id) {
-    return { type: "ready", id, document: answer.document_id, pages: answer.pages }
+
+  /** Tries a locked file with a password. */
+  unlock(id, password) {
+    this.#passwords.set(id, password)
+    this.#chats.tell({ type: "sending", id, done: 0, total: 1, passwordTried: true })
+    this.#start(id)
   }
-  if (answer.code) return failure(id, answer.code, answer.error)
-  if (request.status === 413) return failure(id, "file_too_large", "The server does not take files as large as this one.")
-  return failure(id, "internal", `The server did not take the file (it answered ${request.status}).`)
-}
 
-const failure = (id, code, message) => ({ type: "failed", id, code, message, again: WORTH_ANOTHER_TRY.has(code) })
+  /** Forgets a file, wherever it stands; one that is not whole at the server is deleted there, as nobody can ask about it. */
+  abandon(id) {
+    const { document, status } = this.#files().find((file) => file.id === id) ?? {}
+    if (document && ["waiting", "sending"].includes(status)) call("DELETE", `/api/document/${document}/`).catch(() => null)
+    this.#frames.drop(id)
+    this.#forms.drop(id)
+    this.#forget(id)
+  }
 
-/** The token that Django wants to see again with every POST; read anew each time, as signing in changes it. */
-export function csrfToken() {
-  return /(?:^|; )csrftoken=([^;]*)/.exec(document.cookie)?.[1] ?? ""
+  /** The line is up: goes on with what is not settled, and asks what became of the rest while nobody told. */
+  opened() {
+    for (const file of this.#files()) if (!isSettled(file)) this.#start(file.id)
+  }
+
+  /** The line is down. */
+  closed() {
+    this.#frames.clear()
+    this.#forms.clear()
+    for (const { id, status } of this.#files()) if (status === "sending") this.#chats.tell({ type: "paused", id })
+  }
+
+  /** Takes a frame of the server that is about a file. */
+  hear(frame) {
+    this.#frames.hear(frame)
+    if (frame.type === "document") this.#forgetWhatIsSettled(frame.id)
+  }
+
+  async #start(id) {
+    if (!this.#connection.isOpen) return
+    const line = this.#connection.count
+    if (!this.#contents.has(id)) {
+      const content = await keptFile(id)
+      if (content !== null) this.#contents.set(id, content)
+    }
+    const file = this.#files().find((one) => one.id === id)
+    if (!file || !this.#connection.isOpen || this.#connection.count !== line) return
+    const sender = this.#connection.carriesBytes ? this.#frames : this.#forms
+    sender.put({ ...file, content: this.#contents.get(id) ?? null, password: this.#passwords.get(id), gone: GONE })
+  }
+
+  #files() {
+    return this.#chats.all.flatMap(({ shelf }) => shelf)
+  }
+
+  #forgetWhatIsSettled(id) {
+    const file = this.#files().find((one) => one.id === id)
+    if (file && (file.status === "ready" || (file.status === "failed" && !mayBeTriedAgain(file)))) this.#forget(id)
+  }
+
+  #forget(id) {
+    this.#passwords.delete(id)
+    this.#contents.delete(id)
+    void forgetFile(id)
+  }
 }

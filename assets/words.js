@@ -23,28 +23,70 @@ export function fileInWords(file) {
   if (status === "indexing") return "almost ready…"
   if (status === "locked") return "locked with a password"
   if (status === "ready") return file.pages ? pagesInWords(file.pages) : "ready"
-  return file.error.message
+  return file.error.message ?? fileErrorInWords(file.error.code)
 }
 
-/** What stands where the answer will be; null where the answer speaks for itself. `files` are those still to come. */
-export function turnInWords(turn, files) {
-  if (turn.status === "waiting") return waitingInWords(turn, files)
-  if (turn.status === "sent") return "Sending…"
-  if (turn.status === "queued") return "Waits for the answer before it."
-  if (turn.status === "running" && turn.stopping) return "Stopping…"
-  if (turn.status === "running") return turn.text ? null : progressInWords(turn.progress)
-  if (turn.status === "cancelled") return turn.turn ? "Stopped." : "Not asked."
-  if (turn.status === "lost" && !turn.turn) return "The connection broke before the server confirmed this question."
-  if (turn.status === "lost") return "The connection broke in the middle of this answer."
-  if (turn.status === "failed") return turn.error.message
+// Where a file's failure is told by its code alone.
+const FILE_ERRORS = {
+  unsupported_type: "Only PDF and plain text files can be read.",
+  not_a_pdf: "This file is not a PDF, whatever its name says.",
+  broken_pdf: "This PDF is damaged and no text could be read from it.",
+  no_text: "No text was found in this file. It may hold only pictures of pages.",
+  file_too_large: "This file is too large.",
+  too_many_pages: "This PDF has too many pages.",
+  extraction_timeout: "Reading this file took too long, so it was stopped.",
+  extraction_memory: "Reading this file needed more memory than is allowed, so it was stopped.",
+  bad_field: "This file did not arrive as it was sent, or is not in UTF-8.",
+  busy: "The server had no time for this file.",
+}
+
+const fileErrorInWords = (code) => FILE_ERRORS[code] ?? "This file could not be read."
+
+/**
+ * What stands where the answer will be; null where the answer speaks for itself. `files` are those of the question that
+ * are still to come, `isConnected` says whether anything can.
+ */
+export function turnInWords(turn, files, isConnected) {
+  const { status, stopping, text, error } = turn
+  if (status === "waiting") return waitingInWords(turn, files)
+  if (status === "sent") return "Sending…"
+  if ((status === "queued" || status === "running") && !isConnected) {
+    if (stopping) return "Will be stopped when the connection is back."
+    return text ? "The rest of this answer comes when the connection is back." : "The answer comes when the connection is back."
+  }
+  if (status === "queued") return "Waits for the answer before it."
+  if (status === "running" && stopping) return "Stopping…"
+  if (status === "running") return text ? null : runningInWords(turn, files)
+  if (status === "cancelled") return turn.turn ? "Stopped." : "Not asked."
+  if (status === "lost") return "What became of this answer is not known any more."
+  if (status === "failed") return error.message
   return null
 }
 
-function waitingInWords(turn, files) {
-  if (turn.waitsFor !== "documents") return "Not sent yet: it goes out as soon as the connection is back."
-  const locked = files.find((file) => file.status === "locked")
+/** What stands where an earlier part of the conversation will be. */
+export const openingInWords = (isConnected) =>
+  isConnected ? "Opening the conversation…" : "The conversation is shown when the connection is back."
+
+function waitingInWords({ waitsFor, isOut, stopping }, files) {
+  if (waitsFor === "pause") return "Will be asked in a moment: there were too many questions in a short time."
+  if (waitsFor === "documents" || files.some(isLocked)) return filesInWords(files)
+  if (stopping) return "Will be stopped when the connection is back."
+  if (isOut) return "Not confirmed yet: it is sent again as soon as the connection is back."
+  return "Not sent yet: it goes out as soon as the connection is back."
+}
+
+const isLocked = ({ status }) => status === "locked"
+
+function filesInWords(files) {
+  const locked = files.find(isLocked)
   if (locked) return `Waits for the password of ${locked.name}.`
   return files.length === 1 ? `Will be asked when ${files[0].name} has been read.` : "Will be asked when all files have been read."
+}
+
+function runningInWords({ progress, attempt }, files) {
+  if (files.length > 0 && progress === null) return filesInWords(files)
+  if (attempt > 1 && progress === null) return "The answer was interrupted and is being given again…"
+  return progressInWords(progress)
 }
 
 function progressInWords(progress) {

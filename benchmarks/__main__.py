@@ -14,7 +14,7 @@ import time
 import traceback
 from pathlib import Path
 
-from benchmarks import machine, reading, relaying, relays, sockets, stall, starting
+from benchmarks import durable, idle, machine, reading, relaying, relays, resuming, sockets, stall, starting, v1_readers
 from benchmarks.bench import ROOT, Bench, Measurement
 from benchmarks.figures import Figure, table
 
@@ -26,12 +26,17 @@ MEASUREMENTS: dict[str, Measurement] = {
     "answer": relaying.cpu_per_answer,
     "latency": relaying.added_latency,
     "burst": relaying.burst,
-    "memory": sockets.idle_memory,
+    "memory": idle.idle_memory,
     "readers": sockets.slow_readers,
     "stall": stall.longest_stall,
     "pages": reading.pages_per_second,
     "first-page": reading.first_page,
     "start": starting.first_answer,
+    "v1-latency": durable.added_latency,
+    "v1-cpu": durable.cpu_per_frame,
+    "v1-readers": v1_readers.slow_readers,
+    "v1-memory": idle.idle_v1_memory,
+    "v1-resume": resuming.old_cursor,
 }
 
 

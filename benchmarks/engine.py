@@ -1,20 +1,23 @@
 """A scripted AI engine that costs less than what it measures: `python -m benchmarks.engine --port N`.
 
-A text frame is a question of the plain dialect, `{"message": "…", "type": "chat", "unique_id": …}`. Its message's first
-line is the script:
+A text frame is a question, `{"message": "…", "type": "chat", "unique_id": …}`. Its message's first line is the script:
 
 - `reply …`: one frame at once, with that line back;
 - `burst <count> <size>`: `count` frames of `size` characters, numbered from 0, as fast as the socket takes them;
+- `paced <count> <size> <ms>`: the same, one every so many milliseconds, each with the moment at which it was sent;
 - anything else: one frame that says `answered`.
 
-All of them are frames as an engine types them: `{"type":"stream","content":"…"}`. Several questions of one socket are
-answered one after the other. Nothing is awaited and nothing is encoded twice: frames are written many at a time.
+All of them are frames as an engine types them: `{"type":"stream","content":"…"}`, and behind them `{"type":"done",…}`
+where the question has `"stream": true`. Several questions of one socket are answered one after the other. Nothing is
+awaited and nothing is encoded twice: the frames of a burst are written many at a time.
 """
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
+import time
 from collections import deque
 from collections.abc import Iterator
 from functools import lru_cache
@@ -23,17 +26,42 @@ import picows
 import uvloop
 
 HEAD, TAIL = b'{"type":"stream","content":"', b'"}'
+END = b'{"type":"done","response":"","sources":[]}'
 CHUNK = 32 * 1024
 """Bytes that are handed to a socket at once, a frame at least."""
-LEAST_SIZE = len(HEAD) + len(TAIL) + 10
-"""Characters of the smallest frame that holds its number."""
+LEAST_SIZE, LEAST_STAMPED = len(HEAD) + len(TAIL) + 10, len(HEAD) + len(TAIL) + 30
+"""Characters of the smallest frame that holds its number, and of one that holds the moment too."""
 LARGEST_QUESTION = 256 * 2**20
 
 
 def frame(number: int, size: int) -> bytes:
     """The payload of a burst's frame: `size` bytes of ASCII, the number first."""
-    words = b"%d " % number
-    return HEAD + words.ljust(size - len(HEAD) - len(TAIL), b"x") + TAIL
+    return HEAD + content(number, size) + TAIL
+
+
+def content(number: int, size: int) -> bytes:
+    """The piece of an answer in such a frame."""
+    return (b"%d " % number).ljust(content_size(size), b"x")
+
+
+def content_size(size: int) -> int:
+    """Characters of the piece of an answer in a frame of so many."""
+    return size - len(HEAD) - len(TAIL)
+
+
+def stamped(number: int, size: int) -> bytes:
+    """The payload of a paced frame as it is now: the number, then nanoseconds of the clock of `seconds_since`."""
+    words = b"%d %d " % (number, time.perf_counter_ns())
+    return HEAD + words.ljust(content_size(size), b"x") + TAIL
+
+
+def seconds_since(piece: str, number: int) -> float:
+    """How long ago a paced frame was sent, by the piece of the answer in it; RuntimeError where it is another one."""
+    now = time.perf_counter_ns()  # CLOCK_MONOTONIC, which all processes of a machine share
+    words = piece.split(" ")
+    if len(words) != 3 or words[0] != str(number) or not words[1].isdigit() or words[2].strip("x"):
+        raise RuntimeError(f"Frame {number} of the engine was expected, not {piece[:80]!r}")
+    return (now - int(words[1])) / 1e9
 
 
 def reply(line: str) -> bytes:
@@ -45,8 +73,10 @@ class Script(picows.WSListener):
     """One connection: what still has to be said, in order, for as long as the socket takes it."""
 
     def __init__(self) -> None:
-        self._to_say: deque[Iterator[bytes]] = deque()
+        self._loop = asyncio.get_running_loop()
+        self._to_say: deque[Iterator[bytes | float]] = deque()
         self._may_write = True
+        self._rest: asyncio.TimerHandle | None = None
         self._transport: picows.WSTransport | None = None
 
     def on_ws_connected(self, transport: picows.WSTransport) -> None:
@@ -59,7 +89,8 @@ class Script(picows.WSListener):
         elif frame.msg_type == picows.WSMsgType.TEXT and frame.fin:
             question = json.loads(frame.get_payload_as_bytes())
             if question.get("type") == "chat":
-                self._to_say.append(_answer(question["message"].partition("\n")[0]))
+                script = question["message"].partition("\n")[0]
+                self._to_say.append(_answer(script, has_end=question.get("stream") is True))
                 self._go_on()
         else:
             raise ValueError(f"The script has no answer to {frame}")
@@ -68,6 +99,8 @@ class Script(picows.WSListener):
         del transport
         self._to_say.clear()
         self._transport = None
+        if self._rest is not None:
+            self._rest.cancel()
 
     def pause_writing(self) -> None:
         self._may_write = False
@@ -77,23 +110,33 @@ class Script(picows.WSListener):
         self._go_on()
 
     def _go_on(self) -> None:
-        while self._may_write and self._to_say and self._transport is not None:
-            chunk = next(self._to_say[0], None)
-            if chunk is None:
+        while self._may_write and self._to_say and self._rest is None and self._transport is not None:
+            step = next(self._to_say[0], None)
+            if step is None:
                 self._to_say.popleft()
+            elif isinstance(step, float):
+                self._rest = self._loop.call_later(step, self._rested)
             else:
-                self._transport.underlying_transport.write(chunk)
+                self._transport.underlying_transport.write(step)
+
+    def _rested(self) -> None:
+        self._rest = None
+        self._go_on()
 
 
-def _answer(line: str) -> Iterator[bytes]:
-    """What the socket is to carry, in pieces of whole frames."""
+def _answer(line: str, *, has_end: bool) -> Iterator[bytes | float]:
+    """What the socket is to carry, in pieces of whole frames, and seconds of rest."""
     match line.split():
         case ["burst", count, size]:
             yield from _burst(int(count), int(size))
+        case ["paced", count, size, milliseconds]:
+            yield from _paced(int(count), int(size), int(milliseconds) / 1000)
         case ["reply", *_]:
             yield _wire(reply(line))
         case _:
             yield _wire(reply("answered"))
+    if has_end:
+        yield _wire(END)
 
 
 def _burst(count: int, size: int) -> Iterator[bytes]:
@@ -103,6 +146,14 @@ def _burst(count: int, size: int) -> Iterator[bytes]:
     make = _kept_piece if size <= CHUNK else _piece
     for first in range(0, count, step):
         yield make(first, min(count, first + step), size)
+
+
+def _paced(count: int, size: int, pause_s: float) -> Iterator[bytes | float]:
+    if size < LEAST_STAMPED:
+        raise ValueError(f"A frame with its moment needs {LEAST_STAMPED} characters")
+    for number in range(count):
+        yield _wire(stamped(number, size))
+        yield pause_s
 
 
 def _piece(first: int, end: int, size: int) -> bytes:

@@ -1,67 +1,37 @@
-"""The load client: questions over real sockets, with next to no Python per frame (picows, uvloop).
+"""The load client of the plain dialect: questions over real sockets.
 
-`ping_pong` measures at rest, `burst` when saturated; both run in the calling thread, which is put on `core` meanwhile.
-Both end by themselves: they raise RuntimeError where an answer does not come or is not what the engine sends.
+`ping_pong` and `frame_delays` measure at rest, `burst` when saturated. They run in the calling thread, which is put on
+`core` meanwhile, and end by themselves: they raise RuntimeError where an answer does not come, or is not the engine's.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import lru_cache
-from uuid import uuid4
 
 import picows
 import uvloop
 
 from benchmarks import engine
-
-PATIENCE_S = 60.0
-"""How long an answer may take before it counts as missing."""
-QUIET_S = 5.0
-"""Silence in the middle of a burst after which the rest counts as lost."""
-LARGEST_FRAME = 64 * 2**20
-
-
-@dataclass(frozen=True, slots=True)
-class Latencies:
-    """Seconds from a question to the first frame of its answer, ascending."""
-
-    seconds: list[float]
-
-    def percentile(self, percent: float) -> float:
-        return self.seconds[min(len(self.seconds) - 1, int(len(self.seconds) * percent / 100))]
-
-    @property
-    def p50(self) -> float:
-        return self.percentile(50)
-
-    @property
-    def p95(self) -> float:
-        return self.percentile(95)
-
-
-@dataclass(frozen=True, slots=True)
-class Burst:
-    """What came of a burst: all sockets together. `wall_s` is from the first question to the last frame."""
-
-    asked: int
-    seen: int
-    lost: int
-    reordered: int
-    """Frames that came after one with a higher number, or twice."""
-    wall_s: float
+from benchmarks.clients import CONTROL, PATIENCE_S, Asker, Burst, Latencies, all_or_quiet, on_core, opened
 
 
 def ping_pong(url: str, core: int, count: int, *, pause_s: float = 0.002, message: str = "reply") -> Latencies:
-    """Asks `count` questions one after the other on one socket, with a pause in between; the first is not counted."""
+    """Asks `count` questions one after the other on one socket, with a pause in between; the first is not counted.
+
+    Counted is the time from a question to the first frame of its answer.
+    """
     with on_core(core):
         return uvloop.run(_ping_pong(url, count, pause_s, message))
+
+
+def frame_delays(url: str, core: int, count: int, *, size: int, every_ms: int) -> Latencies:
+    """The time from when the engine sends a frame until it is here, of `count` frames with a pause in between."""
+    with on_core(core):
+        return uvloop.run(_frame_delays(url, count, size, every_ms))
 
 
 def burst(
@@ -83,50 +53,12 @@ def burst(
         return uvloop.run(_burst(url, sockets, frames, size, ready, ended))
 
 
-@contextlib.contextmanager
-def on_core(core: int) -> Iterator[None]:
-    """Keeps the calling thread on one core."""
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {core})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
-
-
 def question(message: str, unique_id: str) -> bytes:
     """A question of the plain dialect."""
     return json.dumps({"message": message, "type": "chat", "unique_id": unique_id}).encode()
 
 
-class _Asker(picows.WSListener):
-    """One socket, and the future that its next end settles."""
-
-    def __init__(self) -> None:
-        self.label = str(uuid4())
-        self.finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.transport: picows.WSTransport
-
-    def on_ws_connected(self, transport: picows.WSTransport) -> None:
-        self.transport = transport
-
-    def on_ws_disconnected(self, transport: picows.WSTransport) -> None:
-        del transport
-        self.fail("The socket was closed")
-
-    def ask(self, message: str) -> None:
-        self.transport.send(picows.WSMsgType.TEXT, question(message, self.label))
-
-    def finish(self) -> None:
-        if not self.finished.done():
-            self.finished.set_result(None)
-
-    def fail(self, why: str) -> None:
-        if not self.finished.done():
-            self.finished.set_exception(RuntimeError(why))
-
-
-class _PingPong(_Asker):
+class _PingPong(Asker):
     """The next question goes out a pause after the answer, from the loop itself: no task is woken in between."""
 
     def __init__(self, count: int, pause_s: float, message: str) -> None:
@@ -142,11 +74,11 @@ class _PingPong(_Asker):
     def go(self) -> None:
         frame = question(self._message, self.label)
         self._asked_at = time.perf_counter()
-        self.transport.send(picows.WSMsgType.TEXT, frame)
+        self.send(frame)
 
     def on_ws_frame(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
         now = time.perf_counter()
-        if frame.msg_type in _CONTROL:
+        if frame.msg_type in CONTROL:
             return
         if frame.get_payload_as_bytes() != self._expected:
             self.fail(f"Not what the engine says: {frame.get_payload_as_bytes()[:200]!r}")
@@ -159,7 +91,31 @@ class _PingPong(_Asker):
             self.finish()
 
 
-class _Counter(_Asker):
+class _Paced(Asker):
+    """Takes the time of every frame of one paced answer but the first, which is late because of the question."""
+
+    def __init__(self, count: int, size: int, every_ms: int) -> None:
+        super().__init__()
+        self._count = count
+        self._script = f"paced {count} {size} {every_ms}"
+        self.seconds: list[float] = []
+
+    def go(self) -> None:
+        self.send(question(self._script, self.label))
+
+    def on_ws_frame(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
+        if frame.msg_type in CONTROL:
+            return
+        piece = frame.get_payload_as_bytes().removeprefix(engine.HEAD).removesuffix(engine.TAIL).decode()
+        try:
+            self.seconds.append(engine.seconds_since(piece, len(self.seconds)))
+        except RuntimeError as why:
+            self.fail(str(why))
+        if len(self.seconds) == self._count:
+            self.finish()
+
+
+class _Counter(Asker):
     """Compares each frame with the one that comes next; only what differs is looked at closely."""
 
     def __init__(self, frames: int, size: int) -> None:
@@ -186,19 +142,19 @@ class _Counter(_Asker):
 
     def open_the_way(self) -> None:
         """A first question, so that what a relay does only once is done."""
-        self.ask("reply")
+        self.send(question("reply", self.label))
 
     def go(self) -> None:
         self._is_asked = True
-        self.finished = asyncio.get_running_loop().create_future()
-        self.ask(f"burst {self._frames} {self._size}")
+        self.begin_anew()
+        self.send(question(f"burst {self._frames} {self._size}", self.label))
 
     def on_ws_frame(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
         if frame.get_payload_as_bytes() == self._expected[self._next]:
             self._next += 1
             if self._next == self._frames:
                 self._end()
-        elif frame.msg_type not in _CONTROL:
+        elif frame.msg_type not in CONTROL:
             self._look(frame.get_payload_as_bytes())
 
     def _look(self, payload: bytes) -> None:
@@ -224,9 +180,6 @@ class _Counter(_Asker):
             self.finish()
 
 
-_CONTROL = (picows.WSMsgType.PING, picows.WSMsgType.PONG, picows.WSMsgType.CLOSE)
-
-
 @lru_cache(maxsize=4)
 def _expected(frames: int, size: int) -> tuple[bytes | None, ...]:
     """A burst's payloads, and nothing behind the last."""
@@ -234,19 +187,28 @@ def _expected(frames: int, size: int) -> tuple[bytes | None, ...]:
 
 
 async def _ping_pong(url: str, count: int, pause_s: float, message: str) -> Latencies:
-    listener = _PingPong(count, pause_s, message)
-    async with _sockets(url, [listener]):
-        listener.go()
+    asker = _PingPong(count, pause_s, message)
+    async with opened(url, [asker]):
+        asker.go()
         async with asyncio.timeout(PATIENCE_S + count * (pause_s + 0.1)):
-            await listener.finished
-    return Latencies(sorted(listener.seconds[1:]))
+            await asker.finished
+    return Latencies(sorted(asker.seconds[1:]))
+
+
+async def _frame_delays(url: str, count: int, size: int, every_ms: int) -> Latencies:
+    asker = _Paced(count, size, every_ms)
+    async with opened(url, [asker]):
+        asker.go()
+        async with asyncio.timeout(PATIENCE_S + count * every_ms / 100):
+            await asker.finished
+    return Latencies(sorted(asker.seconds[1:]))
 
 
 async def _burst(
     url: str, sockets: int, frames: int, size: int, ready: Callable[[], None], ended: Callable[[], None]
 ) -> Burst:
     counters = [_Counter(frames, size) for _ in range(sockets)]
-    async with _sockets(url, counters):
+    async with opened(url, counters):
         for counter in counters:
             counter.open_the_way()
         async with asyncio.timeout(PATIENCE_S):
@@ -255,45 +217,9 @@ async def _burst(
         started = time.perf_counter()
         for counter in counters:
             counter.go()
-        quiet_since = await _all_or_quiet(counters)
+        quiet_since = await all_or_quiet(counters)
         ended()
     ended_at = max(counter.ended_at for counter in counters) if quiet_since is None else quiet_since
     lost = sum(counter.lost for counter in counters)
     reordered = sum(counter.reordered for counter in counters)
     return Burst(sockets * frames, sockets * frames - lost, lost, reordered, ended_at - started)
-
-
-async def _all_or_quiet(counters: list[_Counter]) -> float | None:
-    """Returns when every frame came, or, with the time of the last one, when nothing has come for QUIET_S."""
-    heard, heard_at = 0, time.perf_counter()
-    waiting: set[asyncio.Future[None]] = {counter.finished for counter in counters}
-    while True:
-        done, waiting = await asyncio.wait(waiting, timeout=0.2, return_when=asyncio.FIRST_EXCEPTION)
-        for future in done:
-            future.result()
-        if not waiting:
-            return None
-        so_far = sum(counter.heard for counter in counters)
-        if so_far != heard:
-            heard, heard_at = so_far, time.perf_counter()
-        elif time.perf_counter() - heard_at > QUIET_S:
-            return heard_at
-
-
-@contextlib.asynccontextmanager
-async def _sockets(url: str, listeners: Sequence[_Asker]) -> AsyncIterator[None]:
-    """Opens a socket for each, and closes all of them in the end."""
-    try:
-        for listener in listeners:
-            await picows.ws_connect(lambda listener=listener: listener, url, max_frame_size=LARGEST_FRAME)
-        yield
-    finally:
-        opened = [listener.transport for listener in listeners if hasattr(listener, "transport")]
-        for transport in opened:
-            transport.send_close(picows.WSCloseCode.OK)
-            transport.disconnect()
-        for listener in listeners:
-            listener.finish()
-            listener.finished.exception()  # one socket's failure is raised; the others' need no words of their own
-        async with asyncio.timeout(PATIENCE_S):
-            await asyncio.gather(*(transport.wait_disconnected() for transport in opened))

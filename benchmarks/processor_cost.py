@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from benchmarks import load
 from benchmarks.bench import Bench
+from benchmarks.clients import Burst
 from benchmarks.figures import number
 from benchmarks.relays import Relay
 
@@ -26,8 +27,8 @@ class Cost:
     total: float
     relaying: float
     """Of it, until the last frame came; the rest is what the relay does with an answer afterwards."""
-    redis: float
-    """On top, in the Redis server."""
+    store: float
+    """On top, in the Redis or PostgreSQL server."""
     share: float
     """Of the core, while frames came."""
 
@@ -40,28 +41,32 @@ def microseconds(value: float) -> str:
     return f"{number(value)} µs"
 
 
-def cost_of(bench: Bench, relay: Relay, *, sockets: int, frames: int, size: int) -> Cost:
+def cost_of(
+    bench: Bench, relay: Relay, *, sockets: int, frames: int, size: int, burst: Callable[..., Burst] = load.burst
+) -> Cost:
     """One sample: `frames` frames over each of the sockets at once, and all that the relay does because of them.
 
-    Raises RuntimeError where a frame did not come or not in its order, or where the relay does not come to rest.
+    `burst` is the load client of a dialect. Raises RuntimeError where a frame did not come or not in its order, or
+    where the relay does not come to rest.
     """
     server = relay.server
     assert server is not None
     marks: list[float] = []
+    store_marks: list[float] = []
 
     def mark() -> None:
         marks.append(server.cpu_seconds())
+        store_marks.append(relay.store.cpu_seconds() if relay.store else 0.0)
 
     idle = _used_in(relay, STILL_S)
-    redis_before = relay.redis.cpu_seconds() if relay.redis else 0.0
-    came = load.burst(relay.url, bench.load_core, sockets=sockets, frames=frames, size=size, ready=mark, ended=mark)
+    came = burst(relay.url, bench.load_core, sockets=sockets, frames=frames, size=size, ready=mark, ended=mark)
     if came.lost or came.reordered:
         raise RuntimeError(f"{relay.name} lost {came.lost} and reordered {came.reordered} of {came.asked} frames")
     before, last = marks
     total = _when_still(relay, idle) - before
-    redis = relay.redis.cpu_seconds() - redis_before if relay.redis else 0.0
+    store = relay.store.cpu_seconds() - store_marks[0] if relay.store else 0.0
     each = 1e6 / came.asked
-    return Cost(total * each, (last - before) * each, redis * each, (last - before) / came.wall_s)
+    return Cost(total * each, (last - before) * each, store * each, (last - before) / came.wall_s)
 
 
 def cheapest(name: str, samples: Sequence[Cost], least_share: float = SATURATED) -> Cost:

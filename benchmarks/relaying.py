@@ -14,8 +14,8 @@ from typing import TypeVar
 
 from benchmarks import load
 from benchmarks.bench import Bench
+from benchmarks.clients import Latencies
 from benchmarks.figures import Figure, Goal, number
-from benchmarks.load import Latencies
 from benchmarks.processor_cost import SATURATED, Cost, cheapest, cost_of, microseconds
 from benchmarks.relays import DEFAULT_LAYER, Starter, direct
 from benchmarks.rounds import rivals, rounds, running
@@ -55,7 +55,7 @@ def cpu_per_frame(bench: Bench) -> list[Figure]:
         detail += f"; with 1 socket {number(ratio)} × ({_listed(costs_of_one, str)})"
     beside = f"the same run, {_frames(bench, 'layer'):,} frames a sample for layer and {SAMPLE:,} for the others"
     if "layer" in costs_of_many:
-        beside += f"; its Redis takes {microseconds(costs_of_many['layer'].redis)} more, which are not counted"
+        beside += f"; its Redis takes {microseconds(costs_of_many['layer'].store)} more, which are not counted"
     what = f"CPU per relayed frame, saturated, {MANY} sockets at once"
     totals = {name: cost.total for name, cost in costs_of_many.items()}
     return [

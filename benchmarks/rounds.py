@@ -26,7 +26,7 @@ def running(bench: Bench, starters: dict[str, Starter]) -> Iterator[list[Relay]]
         started = [stack.enter_context(start(bench, engine_url)) for start in starters.values()]
         try:
             yield started
-        except RuntimeError as why:
+        except Exception as why:
             for relay in started:
                 if relay.server is not None and (said := relay.server.log.read_text(errors="replace")[-2000:]):
                     why.add_note(f"{relay.name} said at last:\n{said}")

@@ -1,32 +1,19 @@
-"""What sockets cost in memory: thousands that are idle, and some whose clients do not read."""
+"""What sockets cost whose clients do not read: in memory, and to another client."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-import picows
-import uvloop
-
 from benchmarks import engine, relays
-from benchmarks.bare import bare
 from benchmarks.bench import Bench
+from benchmarks.clients import Latencies
 from benchmarks.figures import Figure, Goal, number
-from benchmarks.load import Latencies, on_core, ping_pong
-from benchmarks.processes import Pinned, memory_of, peak_since_reset, reset_peak, resident
+from benchmarks.load import ping_pong
+from benchmarks.processes import peak_since_reset, reset_peak, resident
 from benchmarks.wire import Wire, port_of
-
-AT_ONCE = 50
-"""Sockets that are being opened at any moment."""
-SETTLE_S = 3.0
-PATIENCE_S = 60.0
-SPARE_FILES = 500
 
 OFFERED = 100_000_000
 """Characters that the engine has for clients that do not read."""
@@ -36,22 +23,6 @@ ROUND_TRIPS = 300
 PAUSE_S = 0.01
 LONGER = 2
 """While others do not read, so many times the round trips: their answers are put away after three seconds of quiet."""
-
-
-def idle_memory(bench: Bench) -> list[Figure]:
-    """Bytes per open socket that has asked nothing: what the server's processes grew by, shared out."""
-    count = 1000 if bench.quick else 5000
-    with _files(count + SPARE_FILES), on_core(bench.load_core):
-        with relays.scripted_engine(bench) as engine_url, relays.product(bench, engine_url) as relay:
-            product = uvloop.run(_growth_with_idle(relay, count))
-        with bare(bench) as relay:
-            baseline = uvloop.run(_growth_with_idle(relay, count))
-    detail = (
-        f"all processes {product.tree / count / 1024:.1f} KB, the server alone {product.server / count / 1024:.1f} KB; "
-        f"a bare uvicorn {baseline.tree / count / 1024:.1f} KB"
-    )
-    what = f"memory of an idle socket before its first question, {count:,} open"
-    return [Figure(what, product.tree / count / 1024, "KB", Goal(35, 25), detail)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,72 +57,6 @@ def slow_readers(bench: Bench) -> list[Figure]:
     return figures
 
 
-@dataclass(frozen=True, slots=True)
-class _Growth:
-    """Bytes by which a server grew: all of its processes, and the one that serves."""
-
-    tree: int
-    server: int
-
-
-class _Held(picows.WSListener):
-    """A socket that is only held open; pings of the server are answered for it."""
-
-    def __init__(self) -> None:
-        self.pong: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def on_ws_frame(self, transport: picows.WSTransport, frame: picows.WSFrame) -> None:
-        if frame.msg_type == picows.WSMsgType.CLOSE:  # a closing server still answers pings
-            self.on_ws_disconnected(transport)
-        elif frame.msg_type == picows.WSMsgType.PONG and not self.pong.done():
-            self.pong.set_result(None)
-
-    def on_ws_disconnected(self, transport: picows.WSTransport) -> None:
-        del transport
-        if not self.pong.done():
-            self.pong.set_exception(ConnectionError("The server closed an idle socket"))
-
-
-async def _growth_with_idle(relay: relays.Relay, count: int) -> _Growth:
-    """Raises ConnectionError, or TimeoutError, where one of the sockets turns out not to be open at the end."""
-    assert relay.server is not None
-    gate = asyncio.Semaphore(AT_ONCE)
-
-    async def open_one() -> tuple[picows.WSTransport, _Held]:
-        async with gate:
-            transport, held = await picows.ws_connect(_Held, relay.url, websocket_handshake_timeout=PATIENCE_S)
-            return transport, held  # type: ignore[return-value]
-
-    sockets = [await open_one()]  # what only the first one costs is no socket's share
-    await asyncio.sleep(1)
-    before = _memory(relay.server)
-    sockets += await asyncio.gather(*(open_one() for _ in range(count)))
-    await asyncio.sleep(SETTLE_S)
-    after = _memory(relay.server)
-    async with asyncio.timeout(PATIENCE_S):
-        for transport, _ in sockets:
-            transport.send_ping()
-        await asyncio.gather(*(held.pong for _, held in sockets))
-    for transport, _ in sockets:
-        transport.disconnect()
-    return _Growth(after.tree - before.tree, after.server - before.server)
-
-
-def _memory(server: Pinned) -> _Growth:
-    return _Growth(server.memory(), memory_of(server.process.pid))
-
-
-@contextmanager
-def _files(count: int) -> Iterator[None]:
-    """Lets this process and those it starts have so many open files; raises ValueError where the system forbids it."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, count), hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
 def _unread(bench: Bench, relay: relays.Relay, engine_url: str, shape: Shape) -> list[Figure]:
     assert relay.server is not None
     before: list[Latencies] = []
@@ -170,7 +75,7 @@ def _unread(bench: Bench, relay: relays.Relay, engine_url: str, shape: Shape) ->
             client.send_text(json.dumps(question))
         during.append(ping_pong(relay.url, bench.load_core, LONGER * ROUND_TRIPS, pause_s=PAUSE_S))
         grown.append(sum(peak_since_reset(pid) - resident_before.get(pid, 0) for pid in relay.server.pids))
-        held = _where_it_stands(port_of(relay.url), port_of(engine_url))
+        held = where_it_stands(port_of(relay.url), port_of(engine_url))
         for client in clients:
             _read_all(client, shape)
             client.close()
@@ -196,7 +101,7 @@ def _unread(bench: Bench, relay: relays.Relay, engine_url: str, shape: Shape) ->
     ]
 
 
-def _where_it_stands(server_port: int, engine_port: int) -> str:
+def where_it_stands(server_port: int, engine_port: int) -> str:
     """Which of the kernel's queues hold what is not read, from /proc/net/tcp (local, remote, …, tx:rx in hex)."""
     queued = {server_port: 0, engine_port: 0}
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:

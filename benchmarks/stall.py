@@ -15,8 +15,8 @@ from statistics import median
 from benchmarks import engine, relays
 from benchmarks.bare import bare
 from benchmarks.bench import Bench
+from benchmarks.clients import on_core
 from benchmarks.figures import Figure, Goal
-from benchmarks.load import on_core
 from benchmarks.processes import move
 from benchmarks.wire import TEXT, Wire, client_frame, port_of
 from tests.pdfs import assemble, stream

@@ -44,7 +44,14 @@ class Wire:
     `receive_buffer` is the kernel's buffer for what was not read yet, in bytes.
     """
 
-    def __init__(self, port: int, path: str = "/ws/chat/", *, receive_buffer: int | None = None) -> None:
+    def __init__(
+        self,
+        port: int,
+        path: str = "/ws/chat/",
+        *,
+        receive_buffer: int | None = None,
+        subprotocol: str | None = None,
+    ) -> None:
         self.socket = socket.socket()
         if receive_buffer is not None:  # before connecting: the window of the connection is made from it
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -52,13 +59,14 @@ class Wire:
         self.socket.connect(("127.0.0.1", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._buffer = bytearray()
+        offered = f"Sec-WebSocket-Protocol: {subprotocol}\r\n" if subprotocol else ""
         key = base64.b64encode(os.urandom(16)).decode()
         self.socket.sendall(
             f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+            f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n{offered}\r\n".encode()
         )
         while b"\r\n\r\n" not in self._buffer:
-            self._fill()
+            self.take()
         answer, _, rest = bytes(self._buffer).partition(b"\r\n\r\n")
         if not answer.startswith(b"HTTP/1.1 101"):
             raise ConnectionError(f"The server refused a WebSocket: {answer.decode(errors='replace')}")
@@ -114,10 +122,11 @@ class Wire:
 
     def _need(self, size: int) -> None:
         while len(self._buffer) < size:
-            self._fill()
+            self.take()
 
-    def _fill(self) -> None:
-        data = self.socket.recv(2**18)
+    def take(self, most: int = 2**18) -> None:
+        """Reads so many bytes at most of what has come; what is no whole frame yet stays here."""
+        data = self.socket.recv(most)
         if not data:
             raise ConnectionError("The server hung up.")
         self._buffer += data

@@ -164,8 +164,7 @@ SECRET_KEY = SECRET_KEY or _key_of_this_machine()
 # --- Parts ----------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
-    "miva",  # before daphne and django's own, so that its runserver and createsuperuser are the ones that run
-    "daphne",
+    "miva",  # before django's own, so that its runserver and createsuperuser are the ones that run
     "channels",
     "django.contrib.admin",
     "django.contrib.auth",
@@ -229,6 +228,15 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     }
 else:
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+    if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
+        # A server that vanishes from the network is noticed in seconds, where libpq's own patience is hours.
+        DATABASES["default"]["OPTIONS"] = {
+            "connect_timeout": 5,
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 10_000,  # milliseconds
+        } | DATABASES["default"].get("OPTIONS", {})
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 if REDIS_URL:
@@ -376,6 +384,10 @@ if not (_rate.isdecimal() and int(_rate) > 0 and _unit in _SECONDS):
     _rate, _unit = "60", "min"
 MIVA_RATE = (int(_rate), _SECONDS[_unit])
 """(questions, in so many seconds) for one user, or for one address where the public guest speaks."""
+
+MIVA_LEASE_S = _number("MIVA_LEASE_S", 10, 0.5, 3600)
+"""How long what a process works at stays its own when nothing is heard of it; it renews that every fifth of it."""
+MIVA_LOG_HOURS = _number("MIVA_LOG_HOURS", 24, 0.01, 100_000)
 
 MIVA_KNOWN_NAMES = frozenset(
     line.removeprefix("# ").partition("=")[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import Enum
 from uuid import UUID
@@ -27,6 +28,8 @@ MOST_DELAYED = 2
 """So many times MOST_HELD may wait where the database is slow; what comes then is relayed and not stored."""
 PAUSES_S = (1.0, 3.0)
 """Between attempts to store."""
+_own_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="answer-recorder")
+"""One for all sockets: each thread that handles megabytes keeps some of them for itself."""
 
 
 class _Last(Enum):
@@ -149,7 +152,7 @@ class AnswerRecorder:
         """A database that is away for a moment costs no history."""
         for pause_s in (*PAUSES_S, None):
             try:
-                await in_thread(_store)(self._owner_id, taken)
+                await in_thread(_store, _own_thread)(self._owner_id, taken)
                 return
             except Exception:
                 if pause_s is None:

@@ -16,14 +16,13 @@ from channels.exceptions import StopConsumer
 from django.conf import settings
 
 from miva import sockets
-from miva.dialogues import Dialogue, dialogue_for
-from miva.hub import News, hub, owner_topic
-from miva.identity import Speaker, seconds_left
+from miva.choosing import dialogue_for
+from miva.dialogues import Dialogue
+from miva.identity import Speaker
 from miva.limits import limits
 from miva.middleware import Receive, Scope, Send, query_of
-from miva.models import Owner
 from miva.protocol import frames, plain, v1
-from miva.protocol.errors import BadFrame, Busy, Internal, MivaError
+from miva.protocol.errors import Busy, Internal, MivaError
 from miva.protocol.requests import Request
 
 logger = logging.getLogger("miva.consumers")
@@ -58,7 +57,7 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
         self._place: str | None = None
         self._choose: Callable[[dict[str, Any] | None], Dialogue] | None = None
         self._dialogues: set[Dialogue] = set()
-        self._endings: list[Callable[[], Any]] = []
+        self._end_watch: Callable[[], None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hands on the socket's messages one by one (Channels would start tasks for each, to listen to a layer too)."""
@@ -71,7 +70,10 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
         """Calls the handler of an ASGI message (without Channels' visit to a database thread before each)."""
         match message["type"]:
             case "websocket.receive":
-                self._receive(message.get("text"))
+                if (data := message.get("bytes")) is not None:
+                    await self._receive_bytes(data)
+                else:
+                    self._receive(message["text"])
             case "websocket.connect":
                 await self._connect()
             case "websocket.disconnect":
@@ -88,34 +90,20 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
             await self._close(CLOSE_LOGIN)
             return
         self.speaker = speaker
-        self._caller = str(speaker.owner_id)
-        if speaker.kind == Owner.Kind.PUBLIC:  # shared by many people: each address counts for itself
-            self._caller = f"address:{(self.scope.get('client') or ['local'])[0]}"
+        self._caller = speaker.counted_as((self.scope.get("client") or [""])[0])
         self._place = await limits.take_socket(self._caller)
         if self._place is None:
             await self._close(CLOSE_TOO_MANY)
             return
-        self._follow_login()
+        self._end_watch = sockets.watch(self)
         parameters = query_of(self.scope)
         welcomes = subprotocol is None and "token" in parameters and parameters.get("dialect") != ["plain"]
         self._choose = dialogue_for(subprotocol, speaker, self._caller, self._send, welcomes=welcomes)
         await self._dialogue(None).greet() if welcomes or subprotocol else None
 
-    def _follow_login(self) -> None:
-        sockets.opened(self)
-        self._endings.append(lambda: sockets.closed(self))
-        self._endings.append(hub.subscribe(owner_topic(self.speaker.owner_id), self._hear))
-        left = seconds_left(self.speaker)
-        if left is not None:
-            timer = asyncio.get_running_loop().call_later(left, lambda: self._start(self.end_login()))
-            self._endings.append(timer.cancel)
-
-    def _receive(self, text: str | None) -> None:
+    def _receive(self, text: str) -> None:
         """Starts the work of a frame in a task: while this handler waits, nothing else of the socket is seen."""
         if self._choose is None or not self._is_open:
-            return
-        if text is None:
-            self._start(self._refuse(self._dialogue(None), BadFrame(), None))
             return
         dialogue, request = self._dialogue(None), None
         try:
@@ -135,6 +123,17 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
             return
         self._pending_size += size
         self._start(self._carry_out(dialogue, request, size))
+
+    async def _receive_bytes(self, data: bytes) -> None:
+        """Waits until a piece of a file is written, so that no more of them are read from the socket than that."""
+        if self._choose is None or not self._is_open:
+            return
+        dialogue = self._dialogue(None)
+        try:
+            work = self._carry_out(dialogue, dialogue.decode_bytes(data), 0)
+        except MivaError as why:
+            work = self._refuse(dialogue, why, None)
+        await asyncio.wait([self._start(work)])
 
     async def _carry_out(self, dialogue: Dialogue, request: Request, size: int) -> None:
         try:
@@ -168,10 +167,6 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
         self._dialogues.add(dialogue)
         return dialogue
 
-    def _hear(self, news: News) -> None:
-        if news.get("kind") == "check":
-            self._start(sockets.check(self))
-
     async def _send(self, text: str) -> None:
         if self._is_open:
             try:
@@ -192,8 +187,8 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
 
     async def _disconnect(self) -> None:
         self._is_open = False
-        for end in self._endings:
-            end()
+        if self._end_watch is not None:
+            self._end_watch()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -201,7 +196,8 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
         if self._place is not None:
             await limits.give_back(self._caller, self._place)
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task

@@ -5,113 +5,110 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from miva import document_rows, history, library
-from miva.documents import reader
+from django.db import IntegrityError
+
+from miva import document_rows, history, question_files, turn_rows, turn_runner
+from miva.eventlog import log
+from miva.history import storable
 from miva.identity import Speaker
 from miva.in_thread import in_thread
+from miva.limits import limits
 from miva.models import Document, Turn
 from miva.protocol.errors import Busy, NotFound
-from miva.protocol.events import Accepted, Place
+from miva.protocol.events import Accepted
 from miva.protocol.requests import Ask
-from miva.running_turn import InlineDocument, RunningTurn, Tell, hold_thread, turns_here
+from miva.question_files import InlineFile
+from miva.running_turn import Why
+from miva.turn_keeper import keeper
+from miva.turn_rows import Asked
+from miva.turn_works import Accept, Cancel, Question
 
-MOST_RUNNING = 1000
-"""Turns in flight in one process."""
+__all__ = ["Asked", "ask", "cancel"]
 
 
-async def ask(speaker: Speaker, request: Ask, tell: Tell, *, all_documents: bool = False) -> None:
-    """Stores a question, tells `accepted` and starts its turn; asked before under the same id, it tells only that.
+async def ask(speaker: Speaker, request: Ask, caller: str, *, all_documents: bool = False) -> Asked:
+    """Stores a question and starts its turn; asked before under the same id, it finds that turn.
 
-    `all_documents` asks about everything the owner has. Raises MivaError for what makes it no turn at all.
+    Returns when `accepted` is in the log. A question that is new counts for the limit of `caller`. `all_documents` asks
+    about everything the owner has, without options. Raises MivaError for what makes it no turn at all.
     """
-    before = await in_thread(history.find_turn)(speaker.owner_id, request.id)
-    if before is not None:
-        await _tell_again(before, tell)
-        return
-    if len(turns_here) >= MOST_RUNNING:
+    keeper.start()
+    found = await in_thread(_look_up)(speaker.owner_id, request, all_documents)
+    if isinstance(found, Asked):
+        return found
+    if turn_runner.is_full():
         raise Busy()
-    if all_documents:
-        documents = await in_thread(document_rows.all_ready)(speaker.owner_id)
-    elif request.conversation and not request.documents and not request.files:
-        documents = await in_thread(history.documents_in_use)(speaker.owner_id, request.conversation)
-    else:
-        documents = await in_thread(document_rows.owned)(speaker.owner_id, request.documents)
-    files = await _receive(speaker, request)
-    has_started = False
+    await limits.take_question(caller)
+    files = await question_files.receive(speaker.owner_id, request)
+    asked = None
     try:
-        has_started = await _open(speaker, request, tell, documents, files, is_numbered=not all_documents)
+        about = [document.pk for document in found] + [file.document.pk for file in files]
+        asked = await _store(speaker.owner_id, request, about, files, has_options=not all_documents)
     finally:
-        if not has_started:
-            await _abandon(files, request)
-
-
-async def _open(
-    speaker: Speaker,
-    request: Ask,
-    tell: Tell,
-    documents: Sequence[Document],
-    files: Sequence[InlineDocument],
-    *,
-    is_numbered: bool,
-) -> bool:
-    """Stores the question and starts its turn; False where the same id was asked at the same moment elsewhere."""
-    about = [document.pk for document in documents] + [file.document.pk for file in files]
-    conversation = await in_thread(history.conversation_of)(speaker.owner_id, request.conversation)
-    thread = hold_thread(conversation.pk)
-    has_started = False
-    try:
-        async with thread.telling:
-            turn, is_new = await in_thread(history.open_turn)(
-                conversation, request.id, request.message, about, thread.next_seq
-            )
-            if is_new:
-                position = len(thread.turns)
-                RunningTurn(turn, speaker, thread, tell, is_numbered=is_numbered).start(documents, files)
-                has_started = True  # from here on the turn holds the thread; it tells nothing before we let go
-                accepted = Accepted(request.id, request.message, tuple(map(str, about)), position)
-                await tell(accepted, Place(conversation.label, str(turn.pk), turn.accepted_seq))
-        if not is_new:
-            await _tell_again(turn, tell)
-    finally:
-        if not has_started:
-            thread.release(conversation.pk)
-    return has_started
+        if asked is None:
+            await question_files.abandon(files, request.id)
+    if asked is None:
+        asked = await in_thread(turn_rows.asked_before)(speaker.owner_id, storable(request.id))
+    if asked is None:
+        raise NotFound("The conversation moved or was deleted at this moment. Please ask again.")
+    return asked
 
 
 async def cancel(speaker: Speaker, turn_id: str) -> None:
     """Stops a turn of the speaker's: a waiting one is never asked, a finished one stays. Raises NotFound."""
+    key, conversation_id = await in_thread(turn_rows.find)(speaker.owner_id, turn_id)
+    work = Cancel(key)
+    await log.append(conversation_id, work)
+    if work.was == Turn.State.RUNNING:
+        turn_runner.stop_everywhere(key, Why.CANCELLED)
+    elif work.was == Turn.State.WAITING:
+        reading = question_files.of(key)
+        if reading is not None:
+            reading.stop()
+        turn_runner.ring()  # the one behind it may be the first now
+
+
+def _look_up(owner_id: UUID, request: Ask, all_documents: bool) -> Asked | list[Document]:
+    """The turn, where this was asked before, else what the question is about."""
+    before = turn_rows.asked_before(owner_id, storable(request.id))
+    if before is not None:
+        return before
+    if request.replaces is not None:
+        turn_rows.find(owner_id, request.replaces, storable(request.conversation or ""))
+    if all_documents:
+        return document_rows.all_ready(owner_id)
+    if request.conversation and not request.documents and not request.files:
+        return history.documents_in_use(owner_id, request.conversation)
+    return document_rows.owned(owner_id, request.documents)
+
+
+async def _store(
+    owner_id: UUID, request: Ask, about: Sequence[UUID], files: Sequence[InlineFile], *, has_options: bool
+) -> Asked | None:
+    """Logs `accepted` and starts what then runs here; None where the same id was asked at the same moment elsewhere."""
+    question = Question(
+        storable(request.id),
+        storable(request.message),
+        tuple(dict.fromkeys(about)),
+        {} if has_options else None,
+        UUID(request.replaces) if request.replaces else None,
+    )
+    conversation_id, label = await in_thread(history.conversation_of)(owner_id, request.conversation)
+    work = Accept(conversation_id, question, may_claim=turn_runner.has_room)
     try:
-        key = UUID(turn_id)
-    except ValueError as why:
-        raise NotFound("There is no such turn.") from why
-    if await in_thread(history.owner_of_turn)(key) != speaker.owner_id:
-        raise NotFound("There is no such turn.")
-    running = turns_here.get(key)
-    if running is not None:
-        running.cancel()
-
-
-async def _receive(speaker: Speaker, request: Ask) -> list[InlineDocument]:
-    files: list[InlineDocument] = []
-    try:
-        for file in request.files:
-            received = await reader.receive_base64(file.content, name=file.name, declared=file.media_type)
-            document = await library.begin(speaker.owner_id, received, request.id)
-            files.append(InlineDocument(document, received, file.password))
-    except BaseException:
-        await _abandon(files, request)
-        raise
-    return files
-
-
-async def _abandon(files: Sequence[InlineDocument], request: Ask) -> None:
-    """Lets go of files whose question came to nothing."""
-    for file in files:
-        file.received.discard()
-        await library.abandon(file.document, request.id)
-
-
-async def _tell_again(turn: Turn, tell: Tell) -> None:
-    about = tuple(str(document.pk) for document in turn.documents.all())
-    place = Place(turn.conversation.label, str(turn.pk), turn.accepted_seq)
-    await tell(Accepted(turn.client_id, turn.message, about, 0), place)
+        stored = await log.append(conversation_id, work)
+    except IntegrityError:  # in another conversation
+        return None
+    if work.turn_id is None:
+        return None
+    accepted = stored[-1].event
+    assert isinstance(accepted, Accepted)
+    if files:
+        question_files.begin(work.turn_id, question.client_id, files)
+    for turn_id in work.stopped:
+        turn_runner.stop_everywhere(turn_id, Why.LOST)
+    if work.claim is not None:
+        turn_runner.run(work.claim)
+    elif not accepted.position:
+        turn_runner.ring()  # there is no room for it here
+    return Asked(conversation_id, label, work.turn_id, stored[-1].seq, accepted, is_new=True)

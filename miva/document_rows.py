@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Iterator, Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
-from django.conf import settings
-from django.utils import timezone
+from django.db import IntegrityError, connection, transaction
+from django.db.models import Q, QuerySet
+from django.db.models.functions import Now
 
+from miva import document_leases, lease
 from miva.documents import reader, store
-from miva.documents.reader import Reading, Received
+from miva.documents.parts import KEPT_S, Part
+from miva.documents.reader import Original, Reading, Received
 from miva.history import storable
 from miva.models import Document
-from miva.protocol.errors import Forbidden, NotFound
+from miva.protocol.errors import EncryptedPdf, Forbidden, NotFound
 
 MOST_DOCUMENTS = 1000
 """Documents an owner may keep; the public guest's are everybody's, so there the bound matters most."""
 MOST_FAILED = 100
 """Failed ones that are kept to be seen; older ones go."""
+
+_Status = Document.Status
 
 
 def described(document: Document) -> dict[str, Any]:
@@ -30,66 +35,107 @@ def described(document: Document) -> dict[str, Any]:
         "name": document.name,
         "pages": document.pages,
         "characters": document.characters,
-        "sha256": document.sha256,
+        "sha256": document.sha256 or None,
         "status": document.status,
     }
     return shown | ({"error": document.error} if document.error else {})
 
 
-def create(owner_id: UUID, received: Received) -> Document:
-    """A row for a file that is here and not read; the owner's own one where they have sent the same file before.
+@contextlib.contextmanager
+def content_held(sha256: str) -> Iterator[None]:
+    """A transaction in which nobody else decides whether what is kept of a content is still wanted.
 
-    Raises Forbidden where the owner keeps too many.
+    Whoever is about to rely on a content stores a row with its hash in here first and keeps the content after; whoever
+    forgets a content looks for such rows in here, and does it in here.
     """
-    name = storable(received.name)[:255]
-    mine = Document.objects.filter(owner_id=owner_id)
-    before = mine.filter(sha256=received.sha256, name=name, text_name="", status=Document.Status.READY).first()
-    if before is not None:
-        before.status = Document.Status.READING  # in the row it stays ready: what was read is still there
-        before.pages = before.characters = None
-        return before
-    failed = mine.filter(status=Document.Status.FAILED).order_by("-created_at").values_list("pk", flat=True)
+    with transaction.atomic():  # on SQLite nobody else writes meanwhile
+        if connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                key = int.from_bytes(bytes.fromhex(sha256[:16]), signed=True)
+                cursor.execute("SELECT pg_advisory_xact_lock(%s)", [key])
+        yield
+
+
+def create(owner_id: UUID, received: Received, upload_id: str = "") -> Document:
+    """A row for a file that is here, to be read by this process; the ready one of an owner who sent the same before.
+
+    `upload_id` is the client's own name for the file: one that it began to send in pieces under this name becomes this
+    one. Raises Forbidden where the owner keeps too many.
+    """
+    try:
+        with content_held(received.sha256):
+            return _create(owner_id, received, storable(upload_id))
+    except IntegrityError:  # sent twice under this name at the same moment: now the other is there
+        with content_held(received.sha256):
+            return _create(owner_id, received, storable(upload_id))
+
+
+def make_room(mine: QuerySet[Document]) -> None:
+    """Sees to it that an owner may have one document more; raises Forbidden."""
+    failed = mine.filter(status=_Status.FAILED, lease_until=None).order_by("-created_at").values_list("pk", flat=True)
     mine.filter(pk__in=list(failed[MOST_FAILED : 2 * MOST_FAILED])).delete()
-    if mine.exclude(status=Document.Status.FAILED).count() >= MOST_DOCUMENTS:
+    if mine.exclude(status=_Status.FAILED).count() >= MOST_DOCUMENTS:
         raise Forbidden(f"You keep {MOST_DOCUMENTS:,} documents already. Delete some first.")
-    return Document.objects.create(
-        id=uuid4(),
-        owner_id=owner_id,
-        name=name,
-        media_type=received.media_type,
-        sha256=received.sha256,
-        content_id=received.sha256,
-        size=received.size,
-        status=Document.Status.READING,
-    )
 
 
-def fail_stale() -> int:
-    """Marks documents as failed that a server which is gone had begun to read; returns how many."""
-    longest = timedelta(seconds=4 * settings.MIVA_PDF_TIMEOUT_S + settings.MIVA_ENGINE_TIMEOUT_S)
-    unready = (Document.Status.RECEIVING, Document.Status.READING, Document.Status.INDEXING)
-    stale = Document.objects.filter(status__in=unready, created_at__lt=timezone.now() - longest)
-    return stale.update(status=Document.Status.FAILED, error="internal")
+def save(document: Document, status: Document.Status) -> bool:
+    """Stores what this process knows of a document that it reads; False where it is not the reader any more.
 
-
-def save(document: Document, status: Document.Status) -> None:
-    """Stores what is known of a document now."""
-    document.status = status
-    Document.objects.filter(pk=document.pk).update(
+    The document's owner is brought up to date: a guest may have signed in meanwhile.
+    """
+    mine = Document.objects.filter(pk=document.pk, worker=lease.WORKER, status__in=document_leases.UNREADY)
+    is_read = {} if status != _Status.READY else {"worker": "", "lease_until": None}
+    saved = mine.update(
         status=status,
         pages=document.pages,
         characters=document.characters,
         chunks=document.chunks,
         content_id=document.content_id,
         text_name=document.text_name,
+        **is_read,
     )
+    owner_id = Document.objects.filter(pk=document.pk).values_list("owner_id", flat=True).first() if saved else None
+    if owner_id is None:
+        return False
+    document.status, document.owner_id = status, owner_id
+    return True
 
 
-def fail(document: Document, code: str) -> None:
-    """Marks a document as failed, but not one that was ready before."""
-    document.status, document.error = Document.Status.FAILED, code
-    unread = Document.objects.filter(pk=document.pk).exclude(status=Document.Status.READY)
-    unread.update(status=document.status, error=code)
+def fail(document: Document, code: str) -> bool:
+    """Marks a document as failed; False where there is nothing to fail: it is read, deleted, or another reads it.
+
+    What is kept of its content goes too, where nobody else has it; but a locked file waits for its password where the
+    client can give it without sending the bytes again.
+    """
+    is_waiting = code == EncryptedPdf.code and bool(document.upload_id)
+    unread = Document.objects.filter(pk=document.pk, status__in=document_leases.UNREADY)
+    unread = unread.filter(Q(worker="") | Q(worker=lease.WORKER))
+    until = lease.ends_at(KEPT_S) if is_waiting else None
+    with content_held(document.sha256) if document.sha256 else contextlib.nullcontext():
+        is_failed = bool(unread.update(status=_Status.FAILED, error=code, worker="", lease_until=until))
+        # One that was deleted may have been so before all was kept that is kept now.
+        is_over = is_failed or not Document.objects.filter(pk=document.pk).exists()
+        if document.sha256 and is_over and not is_waiting:
+            forget_unused(document.sha256)
+    if is_failed:
+        document.status, document.error = _Status.FAILED, code
+        Part(document.pk).remove()
+    return is_failed
+
+
+def forget_unused(sha256: str) -> None:
+    """Forgets what is kept of a content that no document relies on."""
+    with content_held(sha256):
+        if not _relying().filter(sha256=sha256).exists():
+            reader.forget(sha256)
+
+
+def forget_locked() -> None:
+    """Forgets the locked files for which no password came in time."""
+    late = Document.objects.filter(status=_Status.FAILED, lease_until__lt=Now())
+    for pk, sha256 in list(late.values_list("pk", "sha256")):
+        if late.filter(pk=pk).update(lease_until=None):
+            forget_unused(sha256)
 
 
 def describe_text(document: Document, reading: Reading, password: str | None) -> None:
@@ -135,26 +181,64 @@ def kept_reading(document: Document) -> Reading | None:
     return store.load(document.text_name) if document.text_name else reader.known(document.sha256)
 
 
-def received_again(document: Document) -> Received:
-    """The kept file of a document, to be read once more; raises NotFound where it is gone."""
-    try:
-        with reader.original(document.sha256) as file:
-            chunks = iter(lambda: file.read(2**20), b"")
-            return reader.receive_chunks(chunks, name=document.name, declared=document.media_type)
-    except FileNotFoundError as why:
-        raise NotFound(f"The file “{document.name}” is gone. Please send it again.") from why
+def original(document: Document) -> Original:
+    """The kept file of a document."""
+    return Original(document.sha256, document.size, document.media_type)
 
 
 def delete(owner_id: UUID, document_id: UUID) -> str | None:
-    """Deletes a document; returns its content id where nobody has that any more. Raises NotFound."""
-    document = Document.objects.filter(owner_id=owner_id, pk=document_id).first()
-    if document is None:
+    """Deletes a document, and what is kept of its content where no other relies on it. Raises NotFound.
+
+    Returns the content id where nobody has that any more.
+    """
+    mine = Document.objects.filter(owner_id=owner_id, pk=document_id)
+    document = mine.first()
+    if document is None or not mine.delete()[0]:
         raise NotFound()
-    sha256, content_id = document.sha256, document.content_id
-    document.delete()
-    if not Document.objects.filter(sha256=sha256).exists():
-        reader.forget(sha256)
-    return None if Document.objects.filter(content_id=content_id).exists() else content_id
+    document_leases.drop(document_id)
+    Part(document_id).remove()
+    if not document.sha256 or document.status == _Status.RECEIVING:  # announced is not sent
+        return None
+    forget_unused(document.sha256)
+    is_left = _relying().filter(content_id=document.content_id).exists()
+    return None if is_left or not document.content_id else document.content_id
+
+
+def _create(owner_id: UUID, received: Received, upload_id: str) -> Document:
+    name = storable(received.name)[:255]
+    mine = Document.objects.filter(owner_id=owner_id)
+    facts = {
+        "name": name,
+        "media_type": received.media_type,
+        "sha256": received.sha256,
+        "content_id": received.sha256,
+        "size": received.size,
+        "status": _Status.READING,
+        "error": "",
+        **document_leases.begun_here(),
+    }
+    begun = mine.filter(upload_id=upload_id).first() if upload_id else None
+    if begun is not None and begun.status in (_Status.RECEIVING, _Status.FAILED):
+        mine.filter(pk=begun.pk).update(**facts)
+        Part(begun.pk).remove()
+        return mine.get(pk=begun.pk)
+    if begun is not None and begun.sha256 == received.sha256:
+        return begun
+    if begun is not None:
+        mine.filter(pk=begun.pk).update(upload_id="")
+    before = mine.filter(sha256=received.sha256, name=name, text_name="", status=_Status.READY).first()
+    if before is not None:
+        return before
+    make_room(mine)
+    id = uuid4()
+    Document.objects.create(id=id, owner_id=owner_id, upload_id=upload_id, **facts)
+    return mine.get(pk=id)
+
+
+def _relying() -> QuerySet[Document]:
+    """Documents that need what is kept of their content: those read or being read, and locked ones."""
+    has_it = Q(status__in=(_Status.READING, _Status.INDEXING, _Status.READY))
+    return Document.objects.filter(has_it | Q(status=_Status.FAILED, lease_until__gte=Now()))
 
 
 def _in_order(found: dict[UUID, Document], ids: Sequence[UUID]) -> list[Document]:

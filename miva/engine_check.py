@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from django.conf import settings
 
 from miva.engine_client import Address, Breaker, Link, greeted, open_at
-from miva.engine_turn import EngineQuestion, EngineTurn, TextDocument
+from miva.engine_documents import TextDocument
+from miva.engine_turn import EngineQuestion, EngineTurn
 from miva.protocol import engine, plain
 from miva.protocol.envelope import WrappedFile, wrap
 from miva.protocol.errors import EngineFailed
@@ -85,19 +86,18 @@ async def _ask_typed(address: Address) -> list[Finding]:
 
     turn = EngineTurn(EngineQuestion(_QUESTION, ["0" * 64], load, "engine-check"), at=address)
     findings: list[Finding] = []
-    async for event in turn.events():
-        match event:
-            case Done(text, sources):
-                findings.append(
-                    Finding(
-                        bool(text), f"Streamed question: the turn ends with {_short(text)}, {len(sources)} sources."
-                    )
-                )
-                break
-            case Failed(error):
-                findings.append(Finding(False, f"Streamed question: the turn fails with {error.code}: {error.message}"))
-            case Reply(text=text):
-                findings.append(Finding(True, f"Streamed question: an untyped frame, a whole reply: {_short(text)}"))
+    async for told in turn.events():
+        for event in told:
+            match event:
+                case Done(text, sources):
+                    end = f"Streamed question: the turn ends with {_short(text)}, {len(sources)} sources."
+                    return [*findings, Finding(bool(text), end)]
+                case Failed(error):
+                    words = f"Streamed question: the turn fails with {error.code}: {error.message}"
+                    findings.append(Finding(False, words))
+                case Reply(text=text):
+                    words = f"Streamed question: an untyped frame, a whole reply: {_short(text)}"
+                    findings.append(Finding(True, words))
     return findings
 
 

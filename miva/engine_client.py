@@ -21,11 +21,13 @@ from miva.protocol.errors import EngineError, EngineFailed, EngineTimeout, Engin
 
 FAILURES_TO_OPEN = 3
 FIRST_REST_S, LONGEST_REST_S = 2.0, 60.0
-EMBEDDED_START_S = 20.0
-"""The embedded engine may be on its way up (again): a question waits for it that long."""
+START_S = 20.0
+"""The embedded engine may be on its way up (again): a question waits for it that long. So does a question that is asked
+again, whatever its engine."""
 HELLO_S = 5.0
 PROBE_AGAIN_S = 5.0
-CLOSE_S = 2.0
+CLOSE_S = 1.0
+"""An engine that is told to stop has so long before its connection is cut (contract section 3.3, `cancel`)."""
 
 
 class EngineClosed(EngineError):
@@ -185,7 +187,7 @@ async def open_at(address: Address, *, documents: bool) -> Link:
         # A busy engine may be slow to answer a ping; it is as alive as its longest allowed silence.
         "ping_timeout_s": settings.MIVA_ENGINE_TIMEOUT_S,
     }
-    deadline = time.monotonic() + EMBEDDED_START_S
+    deadline = time.monotonic() + START_S
     while True:
         try:
             if address.socket is not None:

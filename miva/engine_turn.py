@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
 from django.conf import settings
 
-from miva.engine_client import Address, EngineClosed, Link, greeted, open_at, open_link, remember
+from miva.engine_client import START_S, Address, EngineClosed, Link, greeted, open_at, open_link, remember
+from miva.engine_documents import LONGEST_ENVELOPE, TextDocument, send_documents, wrapped
 from miva.protocol import engine
-from miva.protocol.envelope import WrappedFile, wrap
+from miva.protocol.envelope import wrap
 from miva.protocol.errors import EngineError, EngineFailed, EngineTimeout, EngineUnavailable, FileTooLarge, MivaError
 from miva.protocol.events import Delta, Done, Event, Failed, Progress, Reply, Source, Sources, Thinking
 
@@ -23,19 +24,14 @@ THINKING_S = 1.0
 engine's whole reply, or a cancel, may come first (contract, v1-untyped-engine.jsonl and v1-queue-cancel.jsonl)."""
 LATE_S = 60.0
 """How long after a turn's end an untyped engine is still listened to."""
+RETURN_POLL_S = 0.5
 TOO_LONG = "The answering engine took too long for the whole answer, so it was stopped."
-LONGEST_ENVELOPE = 10_000_000
-"""Characters of text that one question's documents may have together where they travel with it."""
 
 
-@dataclass(frozen=True, slots=True)
-class TextDocument:
-    """A document as the engine gets it: `id` is its content id, `is_paged` False for plain text."""
+class EngineBroke(EngineError):
+    """The connection broke after the engine had begun to answer, and before its end; it may be asked again."""
 
-    id: str
-    name: str
-    pages: tuple[str, ...]
-    is_paged: bool
+    sentence = "The answering engine broke off in the middle."
 
 
 @dataclass(frozen=True)
@@ -53,6 +49,9 @@ class EngineQuestion:
     options: dict[str, Any] | None = field(default_factory=dict)
     """What the asker chose (model, temperature …), for an engine that keeps documents; None without a choice."""
     thinking_after_s: float = THINKING_S
+    is_repeated: bool = False
+    """Whether an engine was asked before, and broke off: that it is thinking is not told again (v1-resume.jsonl), and
+    an engine that is on its way up again is waited for."""
 
 
 class EngineTurn:
@@ -67,29 +66,32 @@ class EngineTurn:
         self._sources: tuple[Source, ...] = ()
         self._heard = False
         self._last_was_untyped = False
-        self._has_thought = False
+        self._has_thought = question.is_repeated
         self._waited_s = 0.0
 
-    async def events(self) -> AsyncGenerator[Event, None]:
-        """Thinking, Delta, Reply, Progress …, then exactly one Done or Failed; after a Done perhaps late Replies."""
+    async def events(self) -> AsyncGenerator[list[Event], None]:
+        """Thinking, Delta, Reply, Progress …, then exactly one Done or Failed; after a Done perhaps late Replies.
+
+        Those that came together come together; pieces of the answer that followed on each other then are one.
+        """
         loop = asyncio.get_running_loop()
         ends_at = loop.time() + settings.MIVA_ENGINE_TOTAL_S
         tried: set[str] = set()
         try:
             for attempt in (1, 2):
                 try:
-                    async for event in self._attempt(tried, ends_at):
-                        yield event
+                    async for told in self._attempt(tried, ends_at):
+                        yield told
                     return
                 except EngineClosed as why:
                     if self._heard or attempt == 2:
-                        yield self._end_of_closed(why)
+                        yield [self._end_of_closed(why)]
                         return
         except asyncio.CancelledError:
             await self.cancel()
             raise
         except MivaError as why:
-            yield Failed(why)
+            yield [Failed(why)]
         finally:
             if self._link is not None:
                 await self._link.close()
@@ -99,53 +101,84 @@ class EngineTurn:
         if self._link is not None:
             await self._link.close(farewell=engine.cancel(self._question.unique_id))
 
-    async def _attempt(self, tried: set[str], ends_at: float) -> AsyncIterator[Event]:
+    async def _attempt(self, tried: set[str], ends_at: float) -> AsyncIterator[list[Event]]:
         link = self._link = await self._connect(tried)
         tried.add(link.address.url)
         remember(await greeted(link) if link.keeps_documents else None)
         await link.send(await self._frame(link))
-        while True:
-            event = await self._next(link, ends_at)
-            if not self._has_thought and isinstance(event, Thinking | Delta | Sources | Done):
-                self._has_thought = True
-                yield Thinking()
-            match event:
-                case None:
-                    yield self._done(Done("", ()))
-                    break
-                case engine.Need(wanted):
-                    await self._give(link, wanted)
-                case Thinking() | engine.EngineHello() | engine.Indexed():
-                    pass  # told above; the others are between relay and engine
-                case Sources(sources):
-                    self._sources = sources
-                case Delta(text):
-                    self._text.append(text)
-                    yield event
-                case Reply(text=text):
-                    self._replies.append(text)
-                    yield event
-                case Done():
-                    yield self._done(event)
+        while said := await self._next(link, ends_at):
+            told = self._told(said)
+            if told:
+                yield told
+                if isinstance(told[-1], Done | Failed):
                     return
-                case Failed():
-                    yield event
-                    return
-                case Progress():
-                    yield event
+            for event in said:
+                if isinstance(event, engine.Need):
+                    await self._give(link, event.documents)
+        yield [self._done(Done("", ()))]
         async for late in self._late(link):
             yield late
 
-    async def _connect(self, tried: set[str]) -> Link:
-        if self._at is None:
-            return await open_link(documents=True, tried=tried)
-        try:
-            return await open_at(self._at, documents=True)
-        except OSError as why:
-            raise EngineUnavailable() from why
+    def _told(self, said: Sequence[engine.EngineEvent]) -> list[Event]:
+        """What a client is told of what the engine said at once, up to the end of the answer where that is in it."""
+        told: list[Event] = []
+        pieces: list[str] = []
+        for event in said:
+            if type(event) is Delta:
+                if not self._has_thought:
+                    self._has_thought = True
+                    told.append(Thinking())
+                pieces.append(event.text)
+                continue
+            if pieces:
+                told.append(self._delta(pieces))
+                pieces = []
+            told += self._told_of(event)
+            if told and isinstance(told[-1], Done | Failed):
+                return told
+        if pieces:
+            told.append(self._delta(pieces))
+        return told
 
-    async def _next(self, link: Link, ends_at: float) -> engine.EngineEvent | None:
-        """The engine's next word; None after the quiet that ends an untyped answer."""
+    def _delta(self, pieces: list[str]) -> Delta:
+        text = "".join(pieces)
+        self._text.append(text)
+        return Delta(text)
+
+    def _told_of(self, event: engine.EngineEvent) -> Iterator[Event]:
+        if not self._has_thought and isinstance(event, Thinking | Sources | Done):
+            self._has_thought = True
+            yield Thinking()
+        match event:
+            case Sources(sources):
+                self._sources = sources
+            case Reply(text=text):
+                self._replies.append(text)
+                yield event
+            case Done():
+                yield self._done(event)
+            case Failed() | Progress():
+                yield event
+            case _:
+                pass  # thinking was told above; the others are between relay and engine
+
+    async def _connect(self, tried: set[str]) -> Link:
+        if self._at is not None:
+            try:
+                return await open_at(self._at, documents=True)
+            except OSError as why:
+                raise EngineUnavailable() from why
+        deadline = asyncio.get_running_loop().time() + (START_S if self._question.is_repeated else 0.0)
+        while True:
+            try:
+                return await open_link(documents=True, tried=tried)
+            except EngineUnavailable:
+                if asyncio.get_running_loop().time() >= deadline:
+                    raise
+            await asyncio.sleep(RETURN_POLL_S)
+
+    async def _next(self, link: Link, ends_at: float) -> list[engine.EngineEvent]:
+        """The engine's next words; none after the quiet that ends an untyped answer."""
         left = ends_at - asyncio.get_running_loop().time()
         if left <= 0:
             raise EngineTimeout(TOO_LONG)
@@ -154,32 +187,32 @@ class EngineTurn:
         if is_to_think:
             patience = self._question.thinking_after_s
         try:
-            event = engine.read(await link.receive_within(min(patience, left)), keeps_documents=link.keeps_documents)
-        except EngineTimeout:
+            async with asyncio.timeout(min(patience, left)):
+                frames = await link.receive_all()
+        except TimeoutError:
             if patience >= left:
                 raise EngineTimeout(TOO_LONG) from None
             if is_to_think:
                 self._waited_s = patience
-                return Thinking()
+                return [Thinking()]
             if self._last_was_untyped:
-                return None
-            raise
+                return []
+            raise EngineTimeout() from None
+        said = [engine.read(frame, keeps_documents=link.keeps_documents) for frame in frames]
         self._heard = True
         self._waited_s = 0.0
-        self._last_was_untyped = isinstance(event, Reply)
-        return event
+        self._last_was_untyped = isinstance(said[-1], Reply)
+        return said
 
-    async def _late(self, link: Link) -> AsyncIterator[Reply]:
-        loop = asyncio.get_running_loop()
-        ends_at = loop.time() + LATE_S
-        try:
-            while True:
-                frame = await link.receive_within(ends_at - loop.time())
-                event = engine.read(frame)
-                text = event.text if isinstance(event, Reply | Delta) else frame
-                yield Reply(frame, text, late=True)
-        except EngineFailed:
-            return
+    async def _late(self, link: Link) -> AsyncIterator[list[Event]]:
+        ends_at = asyncio.get_running_loop().time() + LATE_S
+        while True:
+            try:
+                async with asyncio.timeout_at(ends_at):
+                    frames = await link.receive_all()
+            except (EngineFailed, TimeoutError):
+                return
+            yield [_late_reply(frame) for frame in frames]
 
     async def _frame(self, link: Link) -> str:
         asked = self._question
@@ -187,7 +220,7 @@ class EngineTurn:
             return engine.question(asked.message, asked.unique_id, asked.history, asked.documents, asked.options)
         if asked.characters > LONGEST_ENVELOPE:
             raise FileTooLarge("The documents of this question have too much text together. Ask about fewer of them.")
-        documents = await asked.load(asked.documents)
+        documents = await asked.load(asked.documents) if asked.documents else []
         if not documents:
             return engine.question(asked.message, asked.unique_id, asked.history)
         message = wrap(asked.message, [wrapped(document) for document in documents])
@@ -207,54 +240,9 @@ class EngineTurn:
         """A connection's end after some frames ends the answer, unless it broke in the middle of a typed one."""
         if self._replies or (self._text and why.clean):
             return self._done(Done("", ()))
-        return Failed(EngineError("The answering engine broke off in the middle." if self._text else None))
+        return Failed(EngineError() if why.clean or not self._heard else EngineBroke())
 
 
-def wrapped(document: TextDocument) -> WrappedFile:
-    """A document as a block of the envelope."""
-    if document.is_paged:
-        return WrappedFile(document.name, pages=document.pages)
-    return WrappedFile(document.name, text="".join(document.pages))
-
-
-async def send_documents(link: Link, documents: Sequence[TextDocument], owner: str) -> None:
-    """Gives documents to an engine that keeps them."""
-    for document in documents:
-        await link.send(engine.document(document.id, document.name, len(document.pages), owner))
-        for number, page in enumerate(document.pages, 1):
-            await link.send(engine.page(document.id, number, page))
-        await link.send(engine.document_end(document.id))
-
-
-async def index_document(document: TextDocument, owner: str, on_progress: Callable[[int, int], None]) -> int | None:
-    """Has the engine keep a document ahead of questions; returns its chunks, None where the engine keeps none.
-
-    Raises EngineFailed.
-    """
-    link = await open_link(documents=True)
-    try:
-        remember(await greeted(link) if link.keeps_documents else None)
-        if not link.keeps_documents:
-            return None
-        await send_documents(link, [document], owner)
-        while True:
-            match engine.read(await link.receive_within(settings.MIVA_ENGINE_TIMEOUT_S), keeps_documents=True):
-                case Progress(done=done, total=total):
-                    on_progress(done, total)
-                case engine.Indexed(id, chunks) if id == document.id:
-                    return chunks
-                case Failed(error):
-                    raise error
-    finally:
-        await link.close()
-
-
-async def forget_document(content_id: str) -> None:
-    """Tells the engine, where it keeps documents, that nobody has this one any more; raises EngineFailed."""
-    link = await open_link(documents=True)
-    try:
-        if link.keeps_documents:
-            await greeted(link)
-            await link.send(engine.forget(content_id))
-    finally:
-        await link.close()
+def _late_reply(frame: str) -> Reply:
+    event = engine.read(frame)
+    return Reply(frame, event.text if isinstance(event, Reply | Delta) else frame, late=True)

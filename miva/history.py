@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 from uuid import UUID
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
+from django.db.models import TextField, Value
+from django.db.models.functions import Concat, Left
+from django.utils import timezone
 
+from miva import plain_sql
 from miva.models import Conversation, Document, Message, Turn
-from miva.protocol.errors import Forbidden, NotFound
+from miva.protocol.errors import Forbidden
 from miva.protocol.events import Source
 
 RECENT_MESSAGES = 20
@@ -21,6 +25,8 @@ RECENT_CHARACTERS = 20_000
 LONGEST_ANSWER = 2_000_000
 """Characters of one answer that are kept."""
 _TITLE = 80
+_CONVERSATION, _TURN, _MESSAGE, _DOCUMENT = (model._meta.db_table for model in (Conversation, Turn, Message, Document))
+_LINK = Turn.documents.through._meta.db_table
 
 
 def storable(text: str) -> str:
@@ -48,11 +54,14 @@ def claim_plain_id(owner_id: UUID, unique_id: str) -> UUID:
     raise Forbidden()
 
 
-def conversation_of(owner_id: UUID, label: str | None) -> Conversation:
-    """The owner's conversation of this label, made where it is new; without a label a new one."""
+def conversation_of(owner_id: UUID, label: str | None) -> tuple[UUID, str]:
+    """The owner's conversation of this label, made where it is new; without a label a new one. With its label."""
     name = storable(label) if label else str(uuid.uuid4())
+    found = plain_sql.rows(f"SELECT id FROM {_CONVERSATION} WHERE owner_id = %s AND label = %s", (owner_id, name))  # noqa: S608
+    if found:
+        return plain_sql.uuid_of(found[0][0]), name
     conversation, _ = Conversation.objects.get_or_create(owner_id=owner_id, label=name)
-    return conversation
+    return conversation.pk, name
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,20 +103,19 @@ def record_exchanges(exchanges: Sequence[Exchange]) -> list[int | None]:
 
 def extend_answer(message_id: int, more: str, sources: Sequence[Source], *, replaces: bool) -> None:
     """A stored answer as it is now that more of it came, or that the engine has said what the whole of it is."""
-    with transaction.atomic():
-        message = Message.objects.select_for_update().filter(pk=message_id).first()
-        if message is not None:
-            message.content = (("" if replaces else message.content) + storable(more))[:LONGEST_ANSWER]
-            message.sources = list(sources) or message.sources
-            message.save(update_fields=["content", "sources"])
+    text = storable(more)[:LONGEST_ANSWER]
+    # In the database, so that a long answer is not read and written whole through this process with each piece.
+    whole = Value(text) if replaces else Left(Concat("content", Value(text), output_field=TextField()), LONGEST_ANSWER)
+    changes: dict[str, Any] = {"content": whole} | ({"sources": list(sources)} if sources else {})
+    Message.objects.filter(pk=message_id).update(**changes)
 
 
 def recent(conversation_id: UUID) -> list[dict[str, str]]:
     """The last messages of a conversation, oldest first, as `history` of a question to the engine."""
-    rows = Message.objects.filter(conversation_id=conversation_id).order_by("-id")
+    query = f"SELECT role, content FROM {_MESSAGE} WHERE conversation_id = %s ORDER BY id DESC LIMIT %s"  # noqa: S608
     messages: list[dict[str, str]] = []
     room = RECENT_CHARACTERS
-    for role, content in rows.values_list("role", "content")[:RECENT_MESSAGES]:
+    for role, content in plain_sql.rows(query, (conversation_id, RECENT_MESSAGES)):
         room -= len(content)
         if room < 0:
             break
@@ -115,84 +123,54 @@ def recent(conversation_id: UUID) -> list[dict[str, str]]:
     return messages[::-1]
 
 
-def find_turn(owner_id: UUID, client_id: str) -> Turn | None:
-    """The turn that this owner's client began under an id of its own."""
-    turns = Turn.objects.select_related("conversation").prefetch_related("documents")
-    return turns.filter(owner_id=owner_id, client_id=storable(client_id)).first()
-
-
-def owner_of_turn(turn_id: UUID) -> UUID | None:
-    """Whose turn this is now (a guest's moves to the account it signs in to); None where there is no such turn."""
-    return Turn.objects.filter(pk=turn_id).values_list("owner_id", flat=True).first()
-
-
-def open_turn(
-    conversation: Conversation,
-    client_id: str,
-    message: str,
-    documents: Sequence[UUID],
-    next_seq: Callable[[int], int],
-) -> tuple[Turn, bool]:
-    """Stores a question as a waiting turn; returns it, and False where the same `client_id` had asked before.
-
-    `next_seq` gets the conversation's stored head and gives the number of the turn's `accepted`.
-    """
-    try:
-        with transaction.atomic():
-            stored = Conversation.objects.select_for_update().values_list("head", flat=True).get(pk=conversation.pk)
-            turn = Turn.objects.create(
-                owner_id=conversation.owner_id,
-                conversation=conversation,
-                client_id=storable(client_id),
-                message=storable(message),
-            )
-            turn.accepted_seq = next_seq(stored)  # only now, so that an id that was asked before costs no number
-            turn.save(update_fields=["accepted_seq"])
-            Conversation.objects.filter(pk=conversation.pk).update(head=turn.accepted_seq)
-            turn.documents.set(Document.objects.filter(owner_id=conversation.owner_id, pk__in=documents))
-            return turn, True
-    except (IntegrityError, Conversation.DoesNotExist):
-        turn_before = find_turn(conversation.owner_id, client_id)
-        if turn_before is None:
-            raise NotFound("A document or the conversation was deleted at this moment. Please ask again.") from None
-        return turn_before, False
-
-
 def documents_in_use(owner_id: UUID, label: str) -> list[Document]:
     """What a conversation's last question with documents was about, which a question without any goes on about."""
-    turns = Turn.objects.filter(owner_id=owner_id, conversation__label=storable(label), documents__isnull=False)
-    last = turns.order_by("-accepted_seq").first()
-    return list(last.documents.filter(status=Document.Status.READY)) if last else []
+    query = (
+        f"SELECT id FROM {_TURN} t WHERE conversation_id ="  # noqa: S608
+        f" (SELECT id FROM {_CONVERSATION} WHERE owner_id = %s AND label = %s)"
+        f" AND EXISTS (SELECT 1 FROM {_LINK} l WHERE l.turn_id = t.id) ORDER BY accepted_seq DESC LIMIT 1"
+    )
+    last = plain_sql.rows(query, (owner_id, storable(label)))
+    if not last:
+        return []
+    turn = Turn(pk=plain_sql.uuid_of(last[0][0]))
+    return list(turn.documents.filter(status=Document.Status.READY))
 
 
-def set_state(turn_id: UUID, state: Turn.State) -> None:
-    Turn.objects.filter(pk=turn_id).update(state=state)
+def record_turn(turn_id: UUID, answer: str, sources: Sequence[Source]) -> int:
+    """Stores a turn's question and answer, within the caller's transaction; returns the answer's message id."""
+    query = f"SELECT conversation_id, message FROM {_TURN} WHERE id = %s"  # noqa: S608
+    [(found, question)] = plain_sql.rows(query, (turn_id,))
+    conversation_id = plain_sql.uuid_of(found)
+    _touch(conversation_id, question)
+    query = (
+        f"SELECT name FROM {_DOCUMENT} d JOIN {_LINK} l ON l.document_id = d.id WHERE l.turn_id = %s"  # noqa: S608
+        " ORDER BY d.created_at DESC"
+    )
+    names = [name for (name,) in plain_sql.rows(query, (turn_id,))]
+    asked = _message(conversation_id, Message.Role.USER, question, files=names, turn_id=turn_id)
+    answered = _message(conversation_id, Message.Role.ASSISTANT, answer, sources=list(sources), turn_id=turn_id)
+    return Message.objects.bulk_create([asked, answered])[1].pk
 
 
-def close_turn(
-    turn: Turn, state: Turn.State, head: int, answer: str = "", sources: Sequence[Source] = ()
-) -> int | None:
-    """Ends a turn: stores a done one's messages, and the conversation's `head`; returns the answer's message id."""
-    with transaction.atomic():
-        if not Turn.objects.filter(pk=turn.pk).update(state=state):
-            return None
-        Conversation.objects.filter(pk=turn.conversation_id, head__lt=head).update(head=head)
-        if state != Turn.State.DONE:
-            return None
-        _touch(turn.conversation_id, turn.message)
-        names = [document.name for document in turn.documents.all()]
-        _say(turn.conversation_id, Message.Role.USER, turn.message, files=names, turn=turn)
-        return _say(turn.conversation_id, Message.Role.ASSISTANT, answer, sources=list(sources), turn=turn).pk
+def add_late(message_id: int, text: str) -> bool:
+    """Joins an engine's frame that came after the turn's end to the stored answer; False where that is gone."""
+    message = Message.objects.select_for_update().filter(pk=message_id).first()
+    if message is None:
+        return False
+    if len(message.content) + len(text) < LONGEST_ANSWER:
+        message.content = f"{message.content}\n\n{storable(text)}"
+        message.save(update_fields=["content"])
+    return True
 
 
-def add_late_reply(message_id: int, text: str, conversation_id: UUID, head: int) -> None:
-    """An engine's frame that came after the turn's end joins the stored answer."""
-    with transaction.atomic():
-        Conversation.objects.filter(pk=conversation_id, head__lt=head).update(head=head)
-        message = Message.objects.select_for_update().filter(pk=message_id).first()
-        if message is not None and len(message.content) + len(text) < LONGEST_ANSWER:
-            message.content = f"{message.content}\n\n{storable(text)}"
-            message.save(update_fields=["content"])
+def forget_from(conversation_id: UUID, accepted_seq: int) -> None:
+    """Takes the messages of a turn and those after it out of the history; the next first question gives the title."""
+    first = Turn.objects.filter(conversation_id=conversation_id, accepted_seq=accepted_seq).first()
+    Message.objects.filter(conversation_id=conversation_id, turn__accepted_seq__gte=accepted_seq).delete()
+    if first is not None and not Message.objects.filter(conversation_id=conversation_id).exists():
+        given = Conversation.objects.filter(pk=conversation_id, title=_title_of(first.message))
+        given.update(title="")  # a title that its owner chose stays
 
 
 def named_sources(owner_id: UUID, sources: Iterable[Source]) -> list[Source]:
@@ -217,19 +195,15 @@ def _named(source: Source, own: dict[str, tuple[str, str]]) -> Source:
 
 def _touch(conversation_id: UUID, question: str) -> bool:
     """Marks a conversation as just used, and names it after its first question; False where it is gone."""
-    conversation = Conversation.objects.filter(pk=conversation_id).first()
-    if conversation is None:
-        return False
-    if not conversation.title:
-        conversation.title = " ".join(storable(question).split())[:_TITLE]
-    conversation.save(update_fields=["title", "updated_at"])
-    return True
+    statement = (
+        f"UPDATE {_CONVERSATION} SET title = CASE title WHEN '' THEN %s ELSE title END, updated_at = %s WHERE id = %s"  # noqa: S608
+    )
+    now = connection.ops.adapt_datetimefield_value(timezone.now())
+    return bool(plain_sql.changed(statement, (_title_of(question), now, conversation_id)))
 
 
-def _say(conversation_id: UUID, role: Message.Role, content: str, **more: Any) -> Message:
-    message = _message(conversation_id, role, content, **more)
-    message.save()
-    return message
+def _title_of(question: str) -> str:
+    return " ".join(storable(question).split())[:_TITLE]
 
 
 def _message(conversation_id: UUID, role: Message.Role, content: str, **more: Any) -> Message:

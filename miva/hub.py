@@ -10,8 +10,9 @@ import hashlib
 import logging
 import secrets
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 from channels.layers import BaseChannelLayer, InMemoryChannelLayer, get_channel_layer
@@ -20,6 +21,8 @@ logger = logging.getLogger("miva.hub")
 
 News = dict[str, Any]
 Listener = Callable[[News], None]
+Join = Callable[[News, News], News]
+"""Makes one piece of news of two, the older one first."""
 
 RENEW_S = 3600.0
 """How often group memberships are renewed; channels_redis forgets them after a day (`group_expiry`)."""
@@ -28,6 +31,8 @@ PULSE_S = 10.0
 (Redis was emptied, or another took its place), and every group is joined again."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
 SEND_ATTEMPTS, SEND_PATIENCE_S = 3, 5.0
+LAST_SENDS_S = 1.0
+CANCEL_AGAIN_S = 0.1
 
 
 def group_name(topic: str) -> str:
@@ -46,10 +51,23 @@ def shared_layer() -> BaseChannelLayer | None:
     return None if isinstance(layer, InMemoryChannelLayer) else layer
 
 
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """News of which others are told something else than this process, which may keep objects of Python in its own.
+
+    While a message to the others is under way, what is to follow it on the same topic is joined into one.
+    """
+
+    topic: str
+    here: News
+    elsewhere: Callable[[], News]
+    join: Join
+
+
 class Hub:
     """Subscribers of one process by topic.
 
-    All methods but `tell_from_anywhere` belong to the event loop that subscribed first.
+    All methods but those `…_from_anywhere` belong to the event loop that subscribed first.
     """
 
     def __init__(self, *, renew_s: float = RENEW_S, pulse_s: float = PULSE_S) -> None:
@@ -68,6 +86,8 @@ class Hub:
         self._changed: set[str] = {self._pulse_topic}
         """Topics whose membership may have to change: joined, or left, when the listener comes to it."""
         self._sends: set[asyncio.Task[None]] = set()
+        self._unsent: dict[str, News | None] = {}
+        """What follows, by topic, when the message that is under way has been sent."""
         self._sender = ThreadPoolExecutor(max_workers=1, thread_name_prefix="hub-sender")
         self.connected = False
         """Whether the layer worked when it was last used."""
@@ -77,7 +97,8 @@ class Hub:
         self._listeners[topic].add(listener)
         if self._task is None or self._task.done():
             self._loop = asyncio.get_running_loop()
-            self._task = self._loop.create_task(self._listen(), name="hub")
+            if shared_layer() is not None:
+                self._task = self._loop.create_task(self._listen(), name="hub")
         self._look_at(topic)
 
         def unsubscribe() -> None:
@@ -93,9 +114,7 @@ class Hub:
         self._tell_here(topic, news)
         layer = shared_layer()
         if layer is not None:
-            task = asyncio.get_running_loop().create_task(self._send(layer, topic, news))
-            self._sends.add(task)
-            task.add_done_callback(self._sends.discard)
+            self._in_background(self._send(layer, topic, news))
 
     def tell_from_anywhere(self, topic: str, news: News) -> None:
         """`tell` for code in any thread (a Django view, a command); on the hub's own loop it tells at once."""
@@ -111,11 +130,25 @@ class Hub:
             # with it: sending is for neither to wait for.
             self._sender.submit(asyncio.run, self._send(layer, topic, news))
 
+    def tell_all_from_anywhere(self, tellings: Sequence[Telling]) -> None:
+        """Tells several things at once, from any thread; what is told from one thread arrives in its order."""
+        if self._loop is not None and self._loop.is_running():
+            self._loop.call_soon_threadsafe(self._tell_all, tellings)
+            return
+        layer = shared_layer()
+        if layer is not None:
+            for telling in tellings:
+                self._sender.submit(asyncio.run, self._send(layer, telling.topic, telling.elsewhere()))
+
     async def close(self) -> None:
-        """Ends the listener; subscribers hear no more."""
+        """Ends the listener, after a moment for messages that are under way; subscribers hear no more."""
+        if self._sends:
+            await asyncio.wait(self._sends, timeout=LAST_SENDS_S)
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+        self._channel, self.connected = "", False
+        self._join_all_again()  # for whoever subscribes later: the channel will be another
 
     def _tell_here(self, topic: str, news: News) -> None:
         for listener in tuple(self._listeners.get(topic, ())):
@@ -123,6 +156,32 @@ class Hub:
                 listener(news)
             except Exception:
                 logger.exception("A listener failed on news")
+
+    def _tell_all(self, tellings: Sequence[Telling]) -> None:
+        layer = shared_layer()
+        for telling in tellings:
+            self._tell_here(telling.topic, telling.here)
+            if layer is None:
+                continue
+            if telling.topic in self._unsent:
+                unsent, news = self._unsent[telling.topic], telling.elsewhere()
+                self._unsent[telling.topic] = news if unsent is None else telling.join(unsent, news)
+            else:
+                self._unsent[telling.topic] = None
+                self._in_background(self._send_in_order(layer, telling.topic, telling.elsewhere()))
+
+    def _in_background(self, sending: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(sending)
+        self._sends.add(task)
+        task.add_done_callback(self._sends.discard)
+
+    async def _send_in_order(self, layer: BaseChannelLayer, topic: str, news: News | None) -> None:
+        try:
+            while news is not None:
+                await self._send(layer, topic, news)
+                news, self._unsent[topic] = self._unsent[topic], None
+        finally:
+            del self._unsent[topic]
 
     async def _send(self, layer: BaseChannelLayer, topic: str, news: News) -> None:
         message = {"type": "news", "from": self._process, "topic": topic, "news": news}
@@ -184,16 +243,20 @@ class Hub:
                     received = asyncio.create_task(layer.receive(channel))
                 wanted = asyncio.create_task(self._wanted.wait())
                 patience = max(0.0, min(renew_at, pulse_at) - loop.time())
-                await asyncio.wait((received, wanted), timeout=patience, return_when=asyncio.FIRST_COMPLETED)
-                wanted.cancel()
+                try:
+                    await asyncio.wait((received, wanted), timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    wanted.cancel()
                 if received.done():
                     message = received.result()
                     received = None
                     yield message
         finally:
-            if received is not None:
+            while received is not None and not received.done():  # the layer's client swallows a cancel now and then
                 received.cancel()
-                await asyncio.gather(received, return_exceptions=True)
+                await asyncio.wait((received,), timeout=CANCEL_AGAIN_S)
+            if received is not None and not received.cancelled():
+                received.exception()  # not told when it is thrown away
 
     async def _follow(self, layer: BaseChannelLayer, channel: str) -> None:
         """Brings the memberships in line with the subscriptions that changed."""
@@ -211,8 +274,9 @@ class Hub:
         self._has_pulse = True
 
     def _look_at(self, topic: str) -> None:
-        self._changed.add(topic)
-        self._wanted.set()
+        if self._task is not None:  # else nobody is there who would ever take it from the set
+            self._changed.add(topic)
+            self._wanted.set()
 
     def _join_all_again(self) -> None:
         self._joined.clear()

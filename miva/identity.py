@@ -42,6 +42,10 @@ class Speaker:
     def is_guest(self) -> bool:
         return self.kind != Owner.Kind.ACCOUNT
 
+    def counted_as(self, address: str | None) -> str:
+        """The name under which the limits count a caller; the public guest is many people, each with an address."""
+        return f"address:{address or 'local'}" if self.kind == Owner.Kind.PUBLIC else str(self.owner_id)
+
 
 def speaker_of_token(token: str) -> Speaker:
     """The account behind a DRF token or a JWT access token; raises Unauthenticated for any other text."""
@@ -147,9 +151,17 @@ def promise_guest(session: SessionBase) -> bool:
 def move_guest(guest_id: UUID | str, user: User) -> UUID | None:
     """Gives everything of a guest to an account, in one transaction; returns the guest's id, None where none was there.
 
-    A conversation's label, or a question's id, that the account uses already is kept apart by the guest's id.
+    A conversation's label, or a question's id, that the account uses already is kept apart by the guest's id; a file's
+    is given up.
     """
     with transaction.atomic():
+        # In the order in which the event log locks: conversations by their ids, then what hangs on them.
+        list(
+            Conversation.objects.select_for_update()
+            .filter(owner_id=UUID(str(guest_id)))
+            .order_by("pk")
+            .values_list("pk")
+        )
         guest = Owner.objects.select_for_update().filter(pk=guest_id, kind=Owner.Kind.GUEST).first()
         if guest is None:
             return None
@@ -162,6 +174,8 @@ def move_guest(guest_id: UUID | str, user: User) -> UUID | None:
         for turn in Turn.objects.filter(owner=guest, client_id__in=asked):
             turn.client_id = f"{turn.client_id[:210]}~{guest.pk}"
             turn.save(update_fields=["client_id"])
+        sent = account.documents.exclude(upload_id="").values_list("upload_id", flat=True)
+        Document.objects.filter(owner=guest, upload_id__in=list(sent)).update(upload_id="")
         Conversation.objects.filter(owner=guest).update(owner=account)
         Turn.objects.filter(owner=guest).update(owner=account)
         Document.objects.filter(owner=guest).update(owner=account)

@@ -1,7 +1,7 @@
 """Blocking work (the database above all) in threads of its own, awaited from the event loop.
 
 Channels has one thread for all sockets of a process, so that one slow call there (a password hash) would hold up every
-stream; these threads are several, and close their stale database connections as a request does.
+stream; these threads are several, and keep their database connections: making one costs more than most queries.
 """
 
 from __future__ import annotations
@@ -12,15 +12,17 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
-from django.db import close_old_connections
+from django.db import close_old_connections, connections
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="blocking")
+THREADS = 4
+threads = ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="blocking")
+"""Those that are used where nobody names others."""
 
 
-def in_thread(function: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
+def in_thread(function: Callable[P, T], threads: ThreadPoolExecutor = threads) -> Callable[P, Coroutine[Any, Any, T]]:
     """The awaitable form of a plain function: runs it in one of the threads."""
 
     def work(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -28,11 +30,12 @@ def in_thread(function: Callable[P, T]) -> Callable[P, Coroutine[Any, Any, T]]:
         try:
             return function(*args, **kwargs)
         finally:
-            close_old_connections()
+            for connection in connections.all(initialized_only=True):
+                connection.close_at = None  # a broken one is closed all the same, when it is needed next
 
     @functools.wraps(function)
     async def awaited(*args: P.args, **kwargs: P.kwargs) -> T:
         call = functools.partial(work, *args, **kwargs)
-        return await asyncio.get_running_loop().run_in_executor(_threads, call)
+        return await asyncio.get_running_loop().run_in_executor(threads, call)
 
     return awaited

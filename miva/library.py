@@ -1,4 +1,7 @@
-"""The documents of an owner: taken in, read, told to the engine, found again, forgotten."""
+"""The documents of an owner: taken in, read, told to the engine, found again, forgotten.
+
+A document's row is leased to the process that reads it. When that process dies, another reads the kept original again.
+"""
 
 from __future__ import annotations
 
@@ -6,28 +9,37 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from uuid import UUID
 
 from django.conf import settings
 
-from miva import document_rows
+from miva import document_leases, document_rows, stopping
+from miva.document_leases import UNREADY
+from miva.document_news import StageProgress, progress_of, sparse, tell
 from miva.documents import reader
 from miva.documents.reader import Reading, Received
 from miva.engine_client import engine_info
-from miva.engine_turn import TextDocument, forget_document, index_document
-from miva.hub import hub, owner_topic
+from miva.engine_documents import TextDocument, forget_document, index_document
 from miva.in_thread import in_thread
 from miva.models import Document
 from miva.protocol.errors import Busy, EngineFailed, Internal, MivaError, NotFound, error_of
 
+__all__ = [
+    "StageProgress", "abandon", "add", "as_text_document", "begin", "file_threads", "finish", "forget", "load_texts",
+    "refuse", "sparse", "wait_until_read",
+]  # fmt: skip
+
 logger = logging.getLogger("miva.library")
 
-UNREADY = (Document.Status.RECEIVING, Document.Status.READING, Document.Status.INDEXING)
-StageProgress = Callable[[str, int, int], None]
-"""Called with a stage (extract, index), steps done and steps in all, from any thread."""
-PROGRESS_S = 0.2
-"""Pages are told of at most this often, but the first and the last always."""
+LOOK_S = 0.3
+LONGEST_WAIT_S = 3600.0
+"""How long a question waits for a document at most, however lively that is."""
+
+FILE_THREADS = 2
+file_threads = ThreadPoolExecutor(max_workers=FILE_THREADS, thread_name_prefix="files")
+"""Hashes and writes whole files, which takes longer than what other threads do."""
 
 
 async def add(
@@ -37,48 +49,36 @@ async def add(
 
     The owner's sockets hear `document` and `progress` news on the way. Raises MivaError; the row is then marked failed.
     """
-    document = await begin(owner_id, received, upload_id)
-    return await finish(
-        document, received, upload_id, password=password, on_progress=_told_to_owner(document, upload_id)
-    )
+    document = await _begin(owner_id, received, upload_id, is_own_id=True)
+    return await finish(document, upload_id, password=password, on_progress=progress_of(document, upload_id))
 
 
 async def begin(owner_id: UUID, received: Received, upload_id: str | None) -> Document:
-    """A document whose bytes are here and whose text is not yet read; raises Forbidden over the bound."""
-    try:
-        document = await in_thread(document_rows.create)(owner_id, received)
-    except BaseException:
-        received.discard()
-        raise
-    _tell(document, upload_id)
-    return document
+    """A document whose bytes are kept and whose text is not yet read; `received` is discarded.
+
+    It is leased to this process until `finish` or `abandon`. Raises Forbidden over the bound.
+    """
+    return await _begin(owner_id, received, upload_id, is_own_id=False)
 
 
 async def finish(
     document: Document,
-    received: Received,
     upload_id: str | None,
     *,
     password: str | None,
     on_progress: StageProgress,
     index: bool = True,
 ) -> Document:
-    """Reads and keeps what `begin` began with; `received` is discarded. Without `index` the engine is left to ask."""
+    """Reads and keeps the text of what `begin` began with; waits for it where another process is at it by now.
+
+    Without `index` the engine is left to ask. Cancelled, it lets another process read the document instead.
+    """
+    is_ours = False
     try:
-        reading = await reader.read(
-            received,
-            password=password,
-            on_progress=partial(on_progress, "extract"),
-            owner=str(document.owner_id),
-        )
-        on_progress("extract", len(reading.pages), len(reading.pages))  # also of a file that had been read before
-        await in_thread(reader.keep_original)(received)
-        await in_thread(document_rows.describe_text)(document, reading, password)
-        if index:
-            document.chunks = await _index(document, reading, upload_id, partial(on_progress, "index"))
-        await in_thread(document_rows.save)(document, Document.Status.READY)
+        if await in_thread(document_leases.take)(document.pk):
+            is_ours = await _read(document, upload_id, password, on_progress, index)
     except asyncio.CancelledError:
-        await asyncio.shield(_fail(document, Busy("Reading this file was stopped."), upload_id))
+        await asyncio.shield(in_thread(document_leases.let_go)(document.pk))
         raise
     except MivaError as why:
         await _fail(document, why, upload_id)
@@ -88,9 +88,21 @@ async def finish(
         await _fail(document, Internal(), upload_id)
         raise Internal() from why
     finally:
-        received.discard()
-    _tell(document, upload_id)
+        document_leases.drop(document.pk)
+    if not is_ours:
+        try:
+            [document] = await wait_until_read([document])
+        except NotFound:  # deleted meanwhile, perhaps before all was kept that is kept now
+            await in_thread(document_rows.forget_unused)(document.sha256)
+            raise
+        on_progress("extract", document.pages or 0, document.pages or 0)
+    tell(document, upload_id)
     return document
+
+
+async def refuse(document: Document, why: MivaError) -> None:
+    """Marks a document as failed whose bytes cannot be taken; what has come of them goes."""
+    await _fail(document, why, document.upload_id)
 
 
 async def abandon(document: Document, upload_id: str | None) -> None:
@@ -99,17 +111,26 @@ async def abandon(document: Document, upload_id: str | None) -> None:
 
 
 async def wait_until_read(documents: Sequence[Document]) -> list[Document]:
-    """The same documents once none of them is still being read; raises the code of one that failed as an error."""
-    deadline = time.monotonic() + 2 * settings.MIVA_PDF_TIMEOUT_S + settings.MIVA_ENGINE_TIMEOUT_S
-    current = list(documents)
-    while any(document.status in UNREADY for document in current) and time.monotonic() < deadline:
-        await asyncio.sleep(0.3)
+    """The same documents once none of them is still being received or read; raises the code of one that failed.
+
+    Patience is counted from the last sign of life: bytes that came, a lease that was renewed.
+    """
+    patience = 2 * settings.MIVA_PDF_TIMEOUT_S + settings.MIVA_ENGINE_TIMEOUT_S
+    began = time.monotonic()
+    current, signs, seen = list(documents), None, began
+    while any(document.status != Document.Status.READY for document in current):
         current = await in_thread(document_rows.fresh)([document.pk for document in documents])
-    for document in current:
-        if document.status == Document.Status.FAILED:
-            raise error_of(document.error)(f"The document “{document.name}” could not be read.")
-        if document.status != Document.Status.READY:
-            raise Busy(f"The document “{document.name}” is still being read. Please ask again in a moment.")
+        for document in current:
+            if document.status == Document.Status.FAILED:
+                raise error_of(document.error)(f"The document “{document.name}” could not be read.")
+        unready = [document for document in current if document.status in UNREADY]
+        now = time.monotonic()
+        last, signs = signs, [(document.status, document.lease_until) for document in current]
+        seen = now if signs != last else seen
+        if unready and (now - seen > patience or now - began > LONGEST_WAIT_S):
+            raise Busy(f"The document “{unready[0].name}” is still being read. Please ask again in a moment.")
+        if unready:
+            await asyncio.sleep(LOOK_S)
     return current
 
 
@@ -119,11 +140,10 @@ async def load_texts(owner_id: UUID, content_ids: Sequence[str]) -> list[TextDoc
     for document in await in_thread(document_rows.by_content)(owner_id, content_ids):
         reading = await in_thread(document_rows.kept_reading)(document)
         if reading is None and not document.text_name:
-            received = await in_thread(document_rows.received_again)(document)
             try:
-                reading = await reader.read(received)
-            finally:
-                received.discard()
+                reading = await reader.read(document_rows.original(document))
+            except FileNotFoundError as why:
+                raise NotFound(f"The file “{document.name}” is gone. Please send it again.") from why
         if reading is None:
             raise NotFound(f"The text of “{document.name}” is gone. Please send the file again.")
         found.append(as_text_document(document, reading))
@@ -144,33 +164,41 @@ def as_text_document(document: Document, reading: Reading) -> TextDocument:
     return TextDocument(document.content_id, document.name, reading.pages, reading.media_type == "application/pdf")
 
 
-def _told_to_owner(document: Document, upload_id: str | None) -> StageProgress:
-    """Tells the owner's sockets how far the work on a document is, from any thread and not too often."""
-    topic, about = owner_topic(document.owner_id), {"id": upload_id, "document": str(document.pk)}
-
-    def on_progress(stage: str, done: int, total: int) -> None:
-        hub.tell_from_anywhere(topic, {"kind": "progress", "stage": stage, "done": done, "total": total, **about})
-
-    return sparse(on_progress)
-
-
-def sparse(on_progress: StageProgress) -> StageProgress:
-    """The same, but told once for each step, and at most every PROGRESS_S seconds but for a stage's first and last."""
-    told_at, told = 0.0, ("", 0)
-
-    def seldom(stage: str, done: int, total: int) -> None:
-        nonlocal told_at, told
-        now = time.monotonic()
-        if (stage, done) != told and (done <= 1 or done >= total or now - told_at >= PROGRESS_S):
-            told_at, told = now, (stage, done)
-            on_progress(stage, done, total)
-
-    return seldom
+async def _begin(owner_id: UUID, received: Received, upload_id: str | None, *, is_own_id: bool) -> Document:
+    try:
+        document = await in_thread(document_rows.create)(owner_id, received, (upload_id or "") if is_own_id else "")
+        if document.status == Document.Status.READING:
+            document_leases.hold(document.pk)
+            tell(document, upload_id)
+        try:
+            await in_thread(reader.keep_original, file_threads)(received.path, received.sha256)
+        except OSError as why:
+            logger.exception("A file could not be kept")
+            await _fail(document, Busy(), upload_id)
+            raise Busy("The server has no room for this file just now. Please try again later.") from why
+    finally:
+        received.discard()
+    return document
 
 
-def _tell(document: Document, upload_id: str | None) -> None:
-    news = {"kind": "document", "id": upload_id or str(document.pk), "document": document_rows.described(document)}
-    hub.tell_from_anywhere(owner_topic(document.owner_id), news)
+async def _read(
+    document: Document, upload_id: str | None, password: str | None, on_progress: StageProgress, index: bool
+) -> bool:
+    """Reads, stores and indexes; False where this process was not the reader any more."""
+    try:
+        reading = await reader.read(
+            document_rows.original(document),
+            password=password,
+            on_progress=partial(on_progress, "extract"),
+            owner=str(document.owner_id),
+        )
+    except FileNotFoundError as why:
+        raise NotFound("The file is gone. Please send it again.") from why
+    on_progress("extract", len(reading.pages), len(reading.pages))  # also of a file that had been read before
+    await in_thread(document_rows.describe_text)(document, reading, password)
+    if index:
+        document.chunks = await _index(document, reading, upload_id, partial(on_progress, "index"))
+    return await in_thread(document_rows.save)(document, Document.Status.READY)
 
 
 async def _index(
@@ -179,7 +207,7 @@ async def _index(
     """Chunks the engine made of a document; 0 where it keeps none, or is away: a question brings it the text then."""
     if (await engine_info()).keeps_documents:
         await in_thread(document_rows.save)(document, Document.Status.INDEXING)
-        _tell(document, upload_id)
+        tell(document, upload_id)
     try:
         return await index_document(as_text_document(document, reading), str(document.owner_id), on_progress) or 0
     except EngineFailed as why:
@@ -188,5 +216,11 @@ async def _index(
 
 
 async def _fail(document: Document, why: MivaError, upload_id: str | None) -> None:
-    await in_thread(document_rows.fail)(document, why.code)
-    _tell(document, upload_id)
+    """Ends the work on a document with an error; while the server stops, lets another process do it instead."""
+    try:
+        if stopping.has_begun() and isinstance(why, Busy | Internal):
+            await in_thread(document_leases.let_go)(document.pk)
+        elif await in_thread(document_rows.fail)(document, why.code):
+            tell(document, upload_id)
+    finally:
+        document_leases.drop(document.pk)

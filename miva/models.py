@@ -110,15 +110,47 @@ class Turn(models.Model):
     accepted_seq = models.PositiveBigIntegerField(default=0)
     message = models.TextField()
     documents: models.ManyToManyField[Document, Document] = models.ManyToManyField("Document", blank=True)
+    options = models.JSONField(null=True, blank=True)
+    """What the client chose for the engine; null for a dialect that knows no options (query, HTTP)."""
     state = models.CharField(max_length=9, choices=State.choices, default=State.WAITING)
+    attempt = models.PositiveSmallIntegerField(default=0)
+    """How often the engine was asked so far."""
+    worker = models.CharField(max_length=32, blank=True, default="")
+    """The process that asks the engine."""
+    lease_until = models.DateTimeField(null=True, blank=True)
+    """When another process may take the turn, by the database's clock, which is the same for all of them."""
+    cancel_asked = models.BooleanField(default=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         ordering = ["accepted_seq"]
         constraints = [models.UniqueConstraint(fields=["owner", "client_id"], name="turn_client_id_of_owner")]
+        indexes = [models.Index(fields=["state", "conversation"], name="turn_state_of_conversation")]
 
     def __str__(self) -> str:
         return f"{self.state} {self.id}"
+
+
+class LogEvent(models.Model):
+    """One event of a conversation as clients of miva.v1 see it; `seq` counts 1, 2, 3 … within the conversation.
+
+    Rows are many and short-lived, so there are no more indexes and checks than one: a conversation's deletion takes
+    its turns and its log alike, and no turn is deleted without it.
+    """
+
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="log", db_index=False)
+    seq = models.PositiveBigIntegerField()
+    turn = models.ForeignKey(Turn, on_delete=models.DO_NOTHING, related_name="log", db_index=False, db_constraint=False)
+    attempt = models.PositiveSmallIntegerField()
+    body = models.TextField()
+    """The event as `protocol/stored.py` writes it."""
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["conversation", "seq"], name="log_seq_of_conversation")]
+
+    def __str__(self) -> str:
+        return f"{self.seq}: {self.body[:60]}"
 
 
 class Message(models.Model):
@@ -158,8 +190,11 @@ class Document(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     owner = models.ForeignKey(Owner, on_delete=models.CASCADE, related_name="documents")
     name = models.CharField(max_length=255)
-    media_type = models.CharField(max_length=100)
-    sha256 = models.CharField(max_length=64, db_index=True)
+    media_type = models.CharField(max_length=100, blank=True)
+    upload_id = models.CharField(max_length=255, blank=True, default="")
+    """The client's own name for the file, under which it may go on with sending it; unique within its owner."""
+    sha256 = models.CharField(max_length=64, db_index=True, blank=True)
+    """Empty while it is not known."""
     text_name = models.CharField(max_length=255, blank=True)
     """Where the text is kept in the storage; for a file that a password opened this name holds a keyed hash."""
     content_id = models.CharField(max_length=64, db_index=True, blank=True)
@@ -171,11 +206,26 @@ class Document(models.Model):
     chunks = models.PositiveIntegerField(null=True, blank=True)
     status = models.CharField(max_length=9, choices=Status.choices, default=Status.READING)
     error = models.CharField(max_length=40, blank=True)
+    worker = models.CharField(max_length=32, blank=True, default="")
+    """The process that reads the file."""
+    lease_until = models.DateTimeField(null=True, blank=True)
+    """When another process may read it instead; of a file that is still being received, or waits for its password, when
+    its bytes are let go. By the database's clock."""
+    attempt = models.PositiveSmallIntegerField(default=0)
+    """How many processes have begun to read it."""
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         ordering = ["-created_at"]
-        indexes = [models.Index(fields=["owner", "sha256"])]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["owner", "upload_id"], condition=~models.Q(upload_id=""), name="document_upload_id_of_owner"
+            )
+        ]
+        indexes = [
+            models.Index(fields=["owner", "sha256"]),
+            models.Index(fields=["status", "lease_until"], name="document_unready"),
+        ]
 
     def __str__(self) -> str:
         return self.name

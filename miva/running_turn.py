@@ -1,247 +1,229 @@
-"""A turn of a query or miva.v1 client while it runs: queued, files read, engine asked, every event numbered and told.
+"""A turn while this process runs it: documents waited for, engine asked, every event logged under the turn's fence.
 
-It runs in a task of its own that outlives its socket, so that a closed tab does not lose an answer.
+It runs in a task of its own that outlives the socket it was asked on. It stops without a word where another process
+has taken the turn, and then that one goes on with it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-import threading
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import replace
+from enum import Enum
 from uuid import UUID
 
-from miva import history, library
-from miva.documents import reader
-from miva.engine_turn import THINKING_S, EngineQuestion, EngineTurn, TextDocument
-from miva.identity import Speaker
+from miva import history, library, question_files, turn_rows
+from miva.engine_documents import TextDocument
+from miva.engine_turn import THINKING_S, EngineBroke, EngineQuestion, EngineTurn
+from miva.eventlog import AWAY, FencedOff, log
 from miva.in_thread import in_thread
-from miva.models import Document, Turn
-from miva.protocol.errors import Internal, MivaError
-from miva.protocol.events import Cancelled, Done, Event, Failed, Place, Progress, Reply
+from miva.models import Document
+from miva.outbox import Outbox
+from miva.protocol.errors import Internal, MivaError, NotFound
+from miva.protocol.events import Cancelled, Done, Event, Failed, Reply
 from miva.rendering import to_html
+from miva.turn_rows import Claim
+from miva.turn_works import MOST_ATTEMPTS, AskAgain, End, LateReply
 
 logger = logging.getLogger("miva.running_turn")
 
-Tell = Callable[[Event, Place | None], Awaitable[None]]
-"""Gives a client an event, with its place where it belongs to a turn; does nothing once the client is gone."""
 
+class Why(Enum):
+    """Why a turn is stopped before its end."""
 
-@dataclass
-class Thread:
-    """What this process knows of a conversation while turns of it are under way."""
-
-    head: int = 0
-    users: int = 0
-    """Questions being taken and turns that still number events here, late ones included."""
-    turns: list[RunningTurn] = field(default_factory=list)
-    running: asyncio.Lock = field(default_factory=asyncio.Lock)
-    telling: asyncio.Lock = field(default_factory=asyncio.Lock)
-    counting: threading.Lock = field(default_factory=threading.Lock)
-
-    def next_seq(self, stored_head: int = 0) -> int:
-        """The next event's number; asked for from the loop and, for `accepted`, from within a transaction."""
-        with self.counting:
-            self.head = max(self.head, stored_head) + 1
-            return self.head
-
-    def release(self, conversation_id: UUID) -> None:
-        """Ends one use; with the last the thread is forgotten."""
-        self.users -= 1
-        if not self.users:
-            del _threads[conversation_id]
-
-
-def hold_thread(conversation_id: UUID) -> Thread:
-    """The thread of a conversation, with one use more; there is only one as long as anybody holds it."""
-    thread = _threads.setdefault(conversation_id, Thread())
-    thread.users += 1
-    return thread
-
-
-_threads: dict[UUID, Thread] = {}
-turns_here: dict[UUID, RunningTurn] = {}
-_tasks: set[asyncio.Task[None]] = set()
-
-
-@dataclass(frozen=True, slots=True)
-class InlineDocument:
-    """A file of the question that is here and not read yet."""
-
-    document: Document
-    received: reader.Received
-    password: str | None
+    CANCELLED = "its owner wants no answer any more"
+    LOST = "it is not this process's any more"
 
 
 class RunningTurn:
-    """A stored turn in this process, from its place in the queue to its end."""
+    """One turn that this process has claimed."""
 
-    def __init__(self, turn: Turn, speaker: Speaker, thread: Thread, tell: Tell, *, is_numbered: bool) -> None:
-        """`is_numbered`: the client sees numbers and can choose options (miva.v1); a query client sees neither."""
-        self.turn = turn
-        self._is_numbered = is_numbered
-        self._speaker = speaker
-        self._thread = thread
-        self._tell = tell
+    def __init__(self, claim: Claim, on_end: Callable[[RunningTurn, Claim | None], None]) -> None:
+        """`on_end` hears when the turn is over here, with what waited behind it and is now this process's."""
+        self.claim = claim
+        self._on_end = on_end
+        self._outbox = self._new_outbox()
         self._engine: EngineTurn | None = None
+        self._events: AsyncGenerator[list[Event], None] | None = None
         self._task: asyncio.Task[None] | None = None
+        self._why: Why | None = None
         self._has_begun = False
-        self._is_cancelled = False
-        self._end: type[Event] | None = None
-        self._message_id: int | None = None
+        self._is_ending = False
+        self.is_over = False
+        """True when the end is stored, and the engine is only listened to."""
 
-    def start(self, documents: Sequence[Document], files: Sequence[InlineDocument]) -> None:
-        """Begins, behind the turns of this conversation that are there already; takes over the hold on the thread."""
-        turns_here[self.turn.pk] = self
-        self._thread.turns.append(self)
-        self._task = asyncio.create_task(self._run(documents, files), name="turn")
-        _tasks.add(self._task)
-        self._task.add_done_callback(_tasks.discard)
+    def start(self) -> asyncio.Task[None]:
+        self._task = asyncio.create_task(self._run(), name="turn")
+        return self._task
 
-    def cancel(self) -> None:
-        """Stops the answer; the turn ends as Cancelled, unless it is ending by itself at this moment."""
-        if self._is_cancelled or self._end is not None or self._task is None:
-            return
-        self._is_cancelled = True
+    def stop(self, why: Why) -> bool:
+        """Stops the answer; False where it is stopped already, or ending by itself at this moment."""
+        if self._why is not None or self._is_ending or self._task is None:
+            return False
+        self._why = why
         if self._has_begun:  # a task that is cancelled before its first step would end without a word
             self._task.cancel()
+        return True
 
-    async def _run(self, documents: Sequence[Document], files: Sequence[InlineDocument]) -> None:
+    async def _run(self) -> None:
+        stored: End | None = None
         try:
-            events = await self._run_to_its_end(documents, files)
-            if events is not None and self._end is Done:
-                async for late in events:
-                    await self._emit(late)
+            end = await self._run_to_its_end()
+            if end is not None:
+                stored = await self._close(end)
+        except (FencedOff, NotFound):
+            logger.info("A turn was taken over by another process, or deleted")
+        except Exception as why:  # the lease runs out, and whoever sees it first asks again
+            logger.error("The end of a turn could not be stored (%s)", why, exc_info=not isinstance(why, AWAY))
         finally:
-            self._thread.release(self.turn.conversation_id)
+            self.is_over = True
+            self._on_end(self, stored.next if stored is not None else None)
+        if self._events is None:
+            return
+        try:
+            if stored is not None and stored.message_id is not None:
+                await self._tell_late_replies(stored.message_id)
+        finally:
+            await self._events.aclose()
 
-    async def _run_to_its_end(
-        self, documents: Sequence[Document], files: Sequence[InlineDocument]
-    ) -> AsyncGenerator[Event, None] | None:
-        """Reads, asks and tells until the turn's one end; returns the engine's events, for what may come late."""
-        events: AsyncGenerator[Event, None] | None = None
+    async def _run_to_its_end(self) -> Done | Failed | Cancelled | None:
+        """Asks and tells; returns the turn's end, None where it goes on in another process."""
         try:
             self._has_begun = True
-            if self._is_cancelled:
+            if self._why is not None:
                 raise asyncio.CancelledError
-            async with self._thread.running:
-                await in_thread(history.set_state)(self.turn.pk, Turn.State.RUNNING)
-                ready = await self._read(documents, files)
-                self._engine = EngineTurn(await self._question(ready))
-                events = self._engine.events()
-                async for event in events:
-                    await self._emit(event)
-                    if isinstance(event, Done | Failed):
-                        break
+            return await self._answer()
         except asyncio.CancelledError:
-            if not self._is_cancelled:
-                raise
             if self._engine is not None:
                 await self._engine.cancel()
-            await self._emit(Cancelled())
+            if self._why is not Why.CANCELLED:
+                return None
+            reading = question_files.of(self.claim.turn_id)
+            if reading is not None:
+                reading.stop()
+            return Cancelled()
         except MivaError as why:
-            await self._emit(Failed(why))
+            return Failed(why)
+        except FencedOff:
+            return None
         except Exception:
             logger.exception("A turn failed")
-            await self._emit(Failed(Internal()))
+            return Failed(Internal())
         finally:
-            for file in files:
-                file.received.discard()
-            turns_here.pop(self.turn.pk, None)
-            self._thread.turns.remove(self)
-            if events is not None and self._end is not Done:
-                await events.aclose()
-        return events
+            self._is_ending = True
 
-    async def _read(self, documents: Sequence[Document], files: Sequence[InlineDocument]) -> list[Document]:
-        """All documents of the question once their text is there, the files' pages told as they are read."""
-        read = []
-        for file in files:
-            progress = _ProgressTeller(self._emit, str(file.document.pk))
-            document = await library.finish(
-                file.document,
-                file.received,
-                self.turn.client_id,
-                password=file.password,
-                on_progress=library.sparse(progress.from_any_thread),
-                index=False,
-            )
-            await progress.told()
-            read.append(document)
-        return [*await library.wait_until_read(documents), *read]
+    async def _answer(self) -> Done | Failed:
+        documents = await self._documents()
+        while True:
+            self._engine = EngineTurn(await self._question(documents))
+            self._events = self._engine.events()
+            end = await self._tell_until_the_end(self._events)
+            may_ask_again = self.claim.options is not None and self.claim.attempt < MOST_ATTEMPTS
+            if not (isinstance(end, Failed) and isinstance(end.error, EngineBroke) and may_ask_again):
+                return end
+            await self._events.aclose()
+            await self._begin_again()
+
+    async def _documents(self) -> list[Document]:
+        """What the question is about, once all of it was read, wherever that is done."""
+        reading = question_files.of(self.claim.turn_id)
+        if reading is not None:
+            await reading.wait(self._outbox.add)
+        return await library.wait_until_read(await in_thread(turn_rows.documents_of)(self.claim.turn_id))
 
     async def _question(self, documents: Sequence[Document]) -> EngineQuestion:
+        claim = self.claim
+        owner_id, recent = await in_thread(_asker_and_history)(claim)
+        is_numbered = claim.options is not None
         return EngineQuestion(
-            self.turn.message,
+            claim.message,
             list(dict.fromkeys(document.content_id for document in documents)),
             self._load,
-            str(self._speaker.owner_id),
+            str(owner_id),
             sum(document.characters or 0 for document in documents),
-            await in_thread(history.recent)(self.turn.conversation_id),
-            options={} if self._is_numbered else None,
-            thinking_after_s=THINKING_S if self._is_numbered else 0.0,
+            recent,
+            options=claim.options,
+            thinking_after_s=THINKING_S if is_numbered else 0.0,
+            is_repeated=claim.attempt > 1,
         )
 
     async def _load(self, content_ids: Sequence[str]) -> list[TextDocument]:
-        return await library.load_texts(await self._owner_now(), content_ids)
+        return await library.load_texts(await in_thread(turn_rows.owner_of)(self.claim.turn_id), content_ids)
 
-    async def _owner_now(self) -> UUID:
-        """Whoever the turn belongs to by now: its guest may have signed in meanwhile."""
-        return await in_thread(history.owner_of_turn)(self.turn.pk) or self._speaker.owner_id
+    async def _tell_until_the_end(self, events: AsyncGenerator[list[Event], None]) -> Done | Failed:
+        outbox = self._outbox
+        async for told in events:
+            last = told[-1]
+            if isinstance(last, Done | Failed):
+                outbox.add(*told[:-1])
+                return last
+            outbox.add(*told)
+            if outbox.is_full:
+                await outbox.wait_for_room()
+        raise AssertionError("an engine's events have an end")
 
-    async def _emit(self, event: Event) -> None:
-        """Numbers an event, stores it where it is an end, and tells it; a cancel in the middle leaves no number out."""
-        if isinstance(event, Done | Failed | Cancelled):
-            if self._end is not None:
-                return
-            self._end = type(event)
-        await asyncio.shield(asyncio.create_task(self._emit_whole(event)))
+    async def _begin_again(self) -> None:
+        """The engine broke off: what it said so far is void, and it is asked again."""
+        await self._outbox.close()
+        work = AskAgain(self.claim)
+        logging_it = asyncio.ensure_future(log.append(self.claim.conversation_id, work))
+        try:
+            await asyncio.shield(logging_it)
+        finally:  # also where the turn is stopped at this moment: its end must stand under the new attempt then
+            await asyncio.wait([logging_it])
+            if logging_it.exception() is None:
+                self.claim = work.claim
+                self._outbox = self._new_outbox()
 
-    async def _emit_whole(self, event: Event) -> None:
-        async with self._thread.telling:
-            seq = self._thread.head + 1
-            try:
-                event = await self._store(event, seq)
-            except Exception:
-                logger.exception("An event could not be stored")
-                if isinstance(event, Done):  # a turn ends, with or without the database
-                    event = Failed(Internal())
-            self._thread.head = seq
-            await self._tell(event, Place(self.turn.conversation.label, str(self.turn.pk), seq))
+    async def _close(self, end: Done | Failed | Cancelled) -> End:
+        """Logs the turn's one end, which takes what waited behind it."""
+        before = await self._outbox.close()
+        if isinstance(end, Done):
+            end = await in_thread(_as_shown)(self.claim, end)
+        work = End(self.claim, before, end)
+        try:
+            await log.append(self.claim.conversation_id, work)
+        except (FencedOff, NotFound, *AWAY):
+            raise
+        except Exception:
+            if not isinstance(end, Done):
+                raise
+            logger.exception("An answer could not be stored")
+            work = End(self.claim, [], Failed(Internal()))
+            await log.append(self.claim.conversation_id, work)
+        return work
 
-    async def _store(self, event: Event, seq: int) -> Event:
-        match event:
-            case Done():
-                return await self._stored(event, seq)
-            case Failed() | Cancelled():
-                state = Turn.State.FAILED if isinstance(event, Failed) else Turn.State.CANCELLED
-                await in_thread(history.close_turn)(self.turn, state, seq)
-            case Reply(text=text, late=True) if self._message_id is not None:
-                await in_thread(history.add_late_reply)(self._message_id, text, self.turn.conversation_id, seq)
-        return event
+    async def _tell_late_replies(self, message_id: int) -> None:
+        assert self._events is not None
+        with contextlib.suppress(NotFound):  # the conversation was deleted
+            async for told in self._events:
+                for reply in told:
+                    assert isinstance(reply, Reply)
+                    await self._tell_late(message_id, reply)
 
-    async def _stored(self, done: Done, seq: int) -> Done:
-        sources = await in_thread(history.named_sources)(await self._owner_now(), done.sources)
-        text = history.storable(done.text)
-        html = await asyncio.to_thread(to_html, text)
-        self._message_id = await in_thread(history.close_turn)(self.turn, Turn.State.DONE, seq, text, sources)
-        return replace(done, text=text, sources=tuple(sources), message_id=self._message_id, html=html)
+    async def _tell_late(self, message_id: int, reply: Reply) -> None:
+        try:
+            await log.append(self.claim.conversation_id, LateReply(self.claim, message_id, reply))
+        except AWAY as why:
+            logger.error("What an engine said late could not be stored (%s)", why)
+
+    def _new_outbox(self) -> Outbox:
+        return Outbox(self.claim.conversation_id, self.claim.fence, self._cannot_log)
+
+    def _cannot_log(self, why: BaseException) -> None:
+        if not isinstance(why, FencedOff | NotFound):
+            logger.error("A turn's events could not be stored; it will be asked again", exc_info=why)
+        self.stop(Why.LOST)
 
 
-class _ProgressTeller:
-    """Brings progress from the reading threads onto the loop, and knows when all of it was told."""
+def _asker_and_history(claim: Claim) -> tuple[UUID, list[dict[str, str]]]:
+    return turn_rows.owner_of(claim.turn_id), history.recent(claim.conversation_id)
 
-    def __init__(self, emit: Callable[[Event], Awaitable[None]], document: str) -> None:
-        self._emit = emit
-        self._document = document
-        self._loop = asyncio.get_running_loop()
-        self._pending: list[asyncio.Future[None]] = []
 
-    def from_any_thread(self, stage: str, done: int, total: int) -> None:
-        event = Progress(stage, done, total, document=self._document)
-        self._loop.call_soon_threadsafe(lambda: self._pending.append(asyncio.ensure_future(self._emit(event))))
-
-    async def told(self) -> None:
-        await asyncio.sleep(0)  # lets what was called from threads arrive first
-        await asyncio.gather(*self._pending)
+def _as_shown(claim: Claim, done: Done) -> Done:
+    """An answer as clients see it, but for the id of the message that it becomes."""
+    sources = history.named_sources(turn_rows.owner_of(claim.turn_id), done.sources) if done.sources else []
+    text = history.storable(done.text)
+    return replace(done, text=text, sources=tuple(sources), html=to_html(text))

@@ -1,35 +1,27 @@
-"""What the servers we run under need to be told: frame limits, no tokens in logs, a place to start and stop."""
+"""What servers need to be told: no tokens in logs, where to start and stop (`daphne_server` has what daphne needs)."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
+import signal
+import threading
+from collections.abc import Callable
+from functools import partial
+from types import FrameType
 from typing import Any
 
-from django.conf import settings
+import uvicorn
 
-from miva import startup
-from miva.hub import hub
+from miva import startup, stopping
 from miva.middleware import Receive, Scope, Send
 
-DAPHNE_DEFAULT = 1024 * 1024
+GRACE_S = 4
+"""How long uvicorn waits for connections to close when it is told to end, where nothing else was said."""
+_Handler = Callable[[int, FrameType | None], Any]
 _TOKEN = re.compile(r"""(token=|/ws/[^\s?"']*\?)[^\s"']+""")
 """A token in an address; of a socket's address the whole query, where its name may be written in other ways."""
-
-
-def allow_large_frames_in_daphne() -> None:
-    """Raises daphne's frame limit of 1 MiB to ours where its own default is in force (contract section 1)."""
-    from daphne.cli import CommandLineInterface
-    from daphne.server import Server
-
-    class LargeFrameServer(Server):  # type: ignore[misc]
-        def __init__(self, *args: Any, **options: Any) -> None:
-            for name in ("websocket_max_message_size", "websocket_max_frame_size"):
-                if options.get(name, DAPHNE_DEFAULT) == DAPHNE_DEFAULT:
-                    options[name] = settings.MIVA_MAX_FRAME
-            super().__init__(*args, **options)
-
-    CommandLineInterface.server_class = LargeFrameServer
 
 
 class _ForLogs(logging.Filter):
@@ -55,14 +47,42 @@ def keep_tokens_out_of_logs() -> None:
 
 
 async def lifespan(_: Scope, receive: Receive, send: Send) -> None:
-    """The ASGI lifespan: stops our parts with the server (those without lifespan stop them at exit)."""
+    """The ASGI lifespan: what runs on the server's loop begins and ends with the server."""
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
-            startup.start_parts()
+            _hear_of_the_end_early()
+            await startup.begin_serving()
             await send({"type": "lifespan.startup.complete"})
         elif message["type"] == "lifespan.shutdown":
-            await hub.close()
-            startup.stop_parts()
+            await startup.end_serving()
             await send({"type": "lifespan.shutdown.complete"})
             return
+
+
+def _hear_of_the_end_early() -> None:
+    """Begins to hand over when the signal comes: uvicorn tells of its end only when every connection has closed.
+
+    It would wait for those without a bound; so it gets one, unless its operator chose another.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        before = signal.getsignal(number)
+        server = getattr(before, "__self__", None)
+        if not (callable(before) and isinstance(server, uvicorn.Server)):
+            continue
+        if server.config.timeout_graceful_shutdown is None:
+            server.config.timeout_graceful_shutdown = GRACE_S
+        signal.signal(number, partial(_end, loop, before))
+
+
+def _end(
+    loop: asyncio.AbstractEventLoop,
+    before: Callable[[int, FrameType | None], Any],
+    number: int,
+    frame: FrameType | None,
+) -> None:
+    loop.call_soon_threadsafe(stopping.begin)
+    before(number, frame)

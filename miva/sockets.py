@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Protocol
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
 
-from miva.identity import Speaker, still_valid
+from miva.hub import News, hub, owner_topic
+from miva.identity import Speaker, seconds_left, still_valid
 from miva.in_thread import in_thread
 from miva.limits import limits
 
@@ -18,31 +20,60 @@ CHECK_S = 60.0
 
 
 class Socket(Protocol):
-    """What this module needs of a consumer."""
+    """What this module needs of a socket, or of a stream over HTTP."""
 
     speaker: Speaker
 
-    async def end_login(self) -> None: ...
+    async def end_login(self) -> None:
+        """Ends it: its client comes back as whoever it is then."""
 
 
 _open: set[Socket] = set()
 _watch: asyncio.Task[None] | None = None
+_checks: set[asyncio.Task[None]] = set()
 
 
-def opened(socket: Socket) -> None:
-    """Notes an accepted socket, and starts the watch over all of them with the first."""
+def watch(socket: Socket) -> Callable[[], None]:
+    """Ends a socket's login when it does not hold any more; to be called once it is open. Returns what ends that."""
     global _watch
+    watched = _Watched(socket)
     _open.add(socket)
     if _watch is None or _watch.done():
         _watch = asyncio.create_task(_look_after(), name="sockets")
+    return watched.end
 
 
-def closed(socket: Socket) -> None:
-    _open.discard(socket)
+class _Watched:
+    """A socket that hears of its owner, and whose login may end by itself."""
+
+    __slots__ = ("_deaf", "_socket", "_timer")
+
+    def __init__(self, socket: Socket) -> None:
+        self._socket = socket
+        self._deaf = hub.subscribe(owner_topic(socket.speaker.owner_id), self._hear)
+        left = seconds_left(socket.speaker)
+        self._timer = None
+        if left is not None:
+            self._timer = asyncio.get_running_loop().call_later(left, lambda: _start(socket.end_login()))
+
+    def end(self) -> None:
+        _open.discard(self._socket)
+        self._deaf()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _hear(self, news: News) -> None:
+        if news.get("kind") == "check":
+            _start(_check(self._socket))
 
 
-async def check(socket: Socket) -> None:
-    """Closes a socket whose login does not hold any more."""
+def _start(work: Coroutine[Any, Any, None]) -> None:
+    task = asyncio.create_task(work)
+    _checks.add(task)
+    task.add_done_callback(_checks.discard)
+
+
+async def _check(socket: Socket) -> None:
     try:
         if not await in_thread(still_valid)(socket.speaker):
             await socket.end_login()
@@ -60,4 +91,4 @@ async def _look_after() -> None:
             waited = 0.0
             for socket in list(_open):
                 if socket.speaker.token or socket.speaker.session_key:
-                    await check(socket)
+                    await _check(socket)

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import fcntl
 import logging
+import os
 import threading
+import time
 from pathlib import Path
 
 from django.conf import settings
 from django.core.management import call_command
-from django.db import DatabaseError, connection
+from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
-from miva import document_rows, engine_process
+from miva import engine_process, stopping
 from miva.checks import problems_in_words
 from miva.documents import reader
+from miva.eventlog import log
+from miva.hub import hub
+from miva.turn_keeper import keeper
 
 logger = logging.getLogger("miva")
+
+END_S = 5.0
+"""How long a server may take to hand over and to end, once its connections are closed or given up."""
 
 _started = threading.Lock()
 
@@ -45,14 +54,6 @@ def migrate_if_needed() -> None:
     connection.close()
 
 
-def _tidy() -> None:
-    try:
-        document_rows.fail_stale()
-    except DatabaseError:  # a server database that is away, or not migrated yet: /api/health/ tells
-        logger.warning("The database cannot be used yet")
-    connection.close()
-
-
 def start_parts() -> None:
     """Starts what a serving process needs beside itself: the readers of documents and the embedded engine."""
     if not _started.acquire(blocking=False):
@@ -60,6 +61,29 @@ def start_parts() -> None:
     reader.start()
     engine_process.start()
     atexit.register(stop_parts)
+
+
+async def begin_serving() -> None:
+    """Starts what runs on the server's event loop, whether or not any client comes."""
+    start_parts()
+    keeper.start()
+
+
+async def end_serving() -> None:
+    """Hands over what goes on here and stops all parts; the process ends within END_S, whatever hangs."""
+    threading.Thread(target=_end_for_certain, name="end", daemon=True).start()
+    stopping.begin()
+    await keeper.stop()
+    await hub.close()
+    await asyncio.to_thread(log.close)
+    await asyncio.to_thread(stop_parts)
+
+
+def _end_for_certain() -> None:
+    """A database that does not answer would keep the threads that ask it, and with them the process, for ever."""
+    time.sleep(END_S)
+    logger.error("Something keeps this server from ending; it is ended without waiting for that")
+    os._exit(1)  # what runs here is taken by another process when its lease is over
 
 
 def stop_parts() -> None:
@@ -79,7 +103,6 @@ def prepare_server() -> None:
         try:
             require_usable_settings()
             migrate_if_needed()
-            _tidy()
         except BaseException as why:
             failure.append(why)
 

@@ -7,7 +7,10 @@ from django.contrib.auth import views as auth_views
 from django.urls import URLPattern, path, re_path
 from django.views.generic import RedirectView
 
-from miva.api.views import accounts, documents, health, pages
+from miva.api.views import accounts, conversations, documents, health, pages
+
+_NAME = r"(?P<name>(?s:.+))"
+"""A conversation's id or label, which may hold anything."""
 
 urlpatterns: list[URLPattern] = [
     path("", pages.chat, name="chat"),
@@ -27,6 +30,10 @@ urlpatterns: list[URLPattern] = [
     re_path(r"^api/upload/?$", documents.UploadView.as_view()),
     re_path(r"^api/document/?$", documents.DocumentsView.as_view()),
     re_path(r"^api/document/(?P<document_id>[^/]+)/?$", documents.DocumentView.as_view()),
+    re_path(rf"^api/session/{_NAME}/messages/?$", conversations.MessagesView.as_view()),
+    re_path(rf"^api/session/{_NAME}/events/?$", conversations.events),
+    re_path(rf"^api/session/{_NAME}/ask/?$", conversations.ask),
+    re_path(rf"^api/session/{_NAME}/cancel/?$", conversations.cancel),
     re_path(r"^api/health/?$", health.health),
     re_path(r"^api/health/live/?$", health.live),
 ]

@@ -20,10 +20,11 @@ PATIENCE_S = 30.0 * float(os.environ.get("TEST_PATIENCE", "1"))
 """How long a test waits for what should come at once; slow machines stretch it with TEST_PATIENCE."""
 
 SERVERS = ("uvicorn", "daphne", "runserver", "serve")
+APPLICATION = "epsilon.asgi:application"
 
 
-def command_for(server: str, port: int) -> list[str]:
-    """The command of contract section 1 that starts this server."""
+def command_for(server: str, port: int, application: str = APPLICATION) -> list[str]:
+    """The command of contract section 1 that starts this server; `application` is what uvicorn and daphne serve."""
     python = sys.executable
     match server:
         case "uvicorn":
@@ -32,7 +33,7 @@ def command_for(server: str, port: int) -> list[str]:
                 python,
                 "-m",
                 "uvicorn",
-                "epsilon.asgi:application",
+                application,
                 "--port",
                 str(port),
                 "--ws",
@@ -43,7 +44,7 @@ def command_for(server: str, port: int) -> list[str]:
                 "false",
             ]
         case "daphne":
-            return [python, "-m", "daphne", "-b", "127.0.0.1", "-p", str(port), "epsilon.asgi:application"]
+            return [python, "-m", "daphne", "-b", "127.0.0.1", "-p", str(port), application]
         case "runserver":
             return [python, "manage.py", "runserver", "--noreload", f"127.0.0.1:{port}"]
         case "serve":
@@ -58,25 +59,31 @@ class Product:
         self.folder = folder
         self.folder.mkdir(parents=True, exist_ok=True)
         self.server = server
-        self.port = free_port()
-        self.url = f"http://127.0.0.1:{self.port}/"
-        self.socket_url = f"ws://127.0.0.1:{self.port}/ws/chat/"
+        self.application = APPLICATION
+        self.listen_at(free_port())
         self.data = self.folder / "data"
-        self._environment = {"MIVA_RATE": "10000/min", "MIVA_SOCKETS": "1000"} | environment
+        self.settings = {"MIVA_RATE": "10000/min", "MIVA_SOCKETS": "1000"} | environment
         self.process: subprocess.Popen[bytes] | None = None
+
+    def listen_at(self, port: int) -> Product:
+        """Chooses its port, before it is started."""
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}/"
+        self.socket_url = f"ws://127.0.0.1:{port}/ws/chat/"
+        return self
 
     def environment(self) -> dict[str, str]:
         """The settings that the server gets: none of this process's own, but what a test gives."""
         ours = ("MIVA_", "REDIS_", "DATABASE_URL", "SECRET_KEY", "ALLOWED_HOSTS", "DEBUG", "CSRF_", "HOST", "PORT")
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
         own = {"MIVA_DATA_DIR": str(self.data), "PORT": str(self.port), "PYTHONUNBUFFERED": "1"}
-        return inherited | own | self._environment
+        return inherited | own | self.settings
 
     def start(self) -> Product:
         """Returns when the server answers; raises RuntimeError with its last words where it does not."""
         with (self.folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
-                command_for(self.server, self.port),
+                command_for(self.server, self.port, self.application),
                 cwd=ROOT,
                 env=self.environment(),
                 stdout=log,

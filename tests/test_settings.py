@@ -75,6 +75,8 @@ BAD = [
     ("MIVA_PDF_TIMEOUT_S", "0", "miva.E002", "MIVA_PDF_TIMEOUT_S=60"),
     ("MIVA_PDF_MEMORY_MB", "1", "miva.E002", "MIVA_PDF_MEMORY_MB=1024"),
     ("MIVA_PDF_WORKERS", "1000", "miva.E002", "MIVA_PDF_WORKERS="),
+    ("MIVA_LEASE_S", "0.1", "miva.E002", "MIVA_LEASE_S=10"),
+    ("MIVA_LOG_HOURS", "a day", "miva.E002", "MIVA_LOG_HOURS=24"),
     ("REDIS_URL", "127.0.0.1:6379", "miva.E004", "redis://127.0.0.1:6379/0"),
     ("CSRF_TRUSTED_ORIGINS", "chat.example.org", "miva.E005", "https://chat.example.org"),
     ("DATABASE_URL", "a database", "miva.E008", "postgresql://"),

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from typing import IO, Any, Final
@@ -26,6 +27,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 UPLOAD_PATHS: Final = ("/api/upload", "/api/document")
+ASK_PATH: Final = re.compile(r"/api/session/(?s:.+)/ask/?\Z")
 FORM_AROUND_A_FILE: Final = 2**20
 """Bytes that a form may have beside its file."""
 LINGER_S: Final = 10.0
@@ -98,6 +100,8 @@ def most_bytes(path: str) -> int:
     if path.rstrip("/").endswith(UPLOAD_PATHS):
         most: int = settings.MIVA_MAX_FILE_BYTES + FORM_AROUND_A_FILE
         return most
+    if ASK_PATH.search(path):
+        return int(settings.MIVA_MAX_FRAME)
     return settings.DATA_UPLOAD_MAX_MEMORY_SIZE or 0
 
 

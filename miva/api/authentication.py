@@ -21,7 +21,7 @@ class SpeakerAuthentication(BaseAuthentication):
 
     def authenticate(self, request: Request) -> tuple[Any, Any]:
         """(speaker, speaker); raises Unauthenticated, and Forbidden where a cookie speaks without its CSRF token."""
-        found = _speaker(request._request)
+        found = speaker_of(request._request)
         return found, found
 
     def authenticate_header(self, *_: Any) -> str:
@@ -46,7 +46,8 @@ def speaker(request: Request) -> Speaker:
     return found
 
 
-def _speaker(request: HttpRequest) -> Speaker:
+def speaker_of(request: HttpRequest) -> Speaker:
+    """The caller of any request; raises Unauthenticated, and Forbidden where a cookie speaks without its CSRF token."""
     token = token_of(request.META.get("HTTP_AUTHORIZATION", ""))
     if token is not None:
         return identity.speaker_of_token(token)

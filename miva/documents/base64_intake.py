@@ -51,7 +51,7 @@ def decode_in_pool(pool: Pool, folder: TemporaryFolder, content: str, *, name: s
                 spool.write(content[start : start + _PIECE].encode("ascii"))
         except UnicodeEncodeError as why:
             raise errors.BadBase64 from why
-        source = OpenFile(spool.path)
+        source = OpenFile(os.open(spool.path, os.O_RDONLY | os.O_CLOEXEC))
         spool.path.unlink()
     room = len(content) // 4 * 3 + 3
 

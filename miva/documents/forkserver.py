@@ -47,12 +47,15 @@ class Worker:
     def __init__(self, number: int, sock: socket.socket, server: ForkServer) -> None:
         self.number = number
         self.sock = sock
+        self.messages = wire.Receiver(sock)
         self.server = server
         self.jobs = 0
         self.ending: Future[Ending] = Future()
 
     def is_idle(self) -> bool:
-        """True while it waits for a job; a readable socket here means that it has died."""
+        """True while it waits for a job; a readable socket here means that it has died, or says what nobody asked."""
+        if self.messages.has_more:
+            return False
         try:
             self.sock.setblocking(False)
             self.sock.recv(1, socket.MSG_PEEK)
@@ -112,7 +115,7 @@ class ForkServer:
                 ours.close()
                 raise wire.Closed from why
         try:
-            wire.receive(ours, time.monotonic() + _START_S)
+            worker.messages.receive(time.monotonic() + _START_S)
         except (wire.Closed, wire.Late):
             ours.close()
             raise

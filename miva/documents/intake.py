@@ -24,7 +24,8 @@ _UNKNOWN_TYPES = {"", "application/octet-stream", "binary/octet-stream"}
 _TEXT_SUFFIXES = {".txt", ".md", ".markdown", ".text"}
 _HEADER_WITHIN = 1024
 """Bytes within which a PDF's header must begin (PDF 1.7, appendix H.3, implementation note 13)."""
-_HEAD = 2**16
+HEAD = 2**16
+"""Bytes from a file's beginning by which its type is told."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,10 @@ class Received:
         # For a request that was cancelled before anybody could take the file over.
         weakref.finalize(self, _remove, str(self.path))
 
+    def open(self) -> OpenFile:
+        """The file, for reading. Raises OSError where it was discarded."""
+        return OpenFile(os.open(self.path, os.O_RDONLY | os.O_CLOEXEC))
+
     def discard(self) -> None:
         """Removes the temporary file; safe twice."""
         _remove(str(self.path))
@@ -57,9 +62,9 @@ def _remove(path: str) -> None:
 class OpenFile:
     """A descriptor that lives as long as somebody may still need it, though the file may be discarded before."""
 
-    def __init__(self, path: Path) -> None:
-        self.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        self.close = weakref.finalize(self, os.close, self.fd)
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.close = weakref.finalize(self, os.close, fd)
 
 
 class Spool:
@@ -102,7 +107,7 @@ class Spool:
 
     def keep(self, *, size: int, digest: str, name: str, declared: str) -> Received:
         """The finished file, its type sniffed. Raises NotAPdf, NoText, UnsupportedType."""
-        media_type = sniff(os.pread(self.fd, _HEAD, 0), name=name, declared=declared)
+        media_type = sniff(os.pread(self.fd, HEAD, 0), name=name, declared=declared)
         return Received(self.path, digest, size, media_type, name)
 
 

@@ -19,17 +19,17 @@ from django.conf import settings
 
 from . import base64_intake, extraction, store
 from .extraction import Progress
-from .intake import PDF, OpenFile, Received, Spool
+from .intake import PDF, Received, Spool
 from .limits import Limits
 from .pool import Pool
 from .shared import SharedReadings
 from .slot import Slot
-from .store import Reading, forget, keep_original, original
+from .store import Original, Reading, forget, is_kept, keep_original, original
 from .temporary import TemporaryFolder
 
 __all__ = [
-    "Progress", "Reading", "Received", "files_read", "forget", "keep_original", "known", "original", "read",
-    "receive_base64", "receive_chunks", "start", "stop",
+    "Original", "Progress", "Reading", "Received", "files_read", "forget", "is_kept", "keep_original", "known",
+    "original", "read", "receive_base64", "receive_chunks", "start", "stop",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -84,7 +84,7 @@ def receive_chunks(chunks: Iterable[bytes], *, name: str, declared: str) -> Rece
 
 
 async def read(
-    received: Received,
+    file: Received | Original,
     *,
     password: str | None = None,
     on_progress: Progress | None = None,
@@ -93,9 +93,9 @@ async def read(
     """The text of a file, read now or known from before; cancelling frees the process that reads it.
 
     `on_progress` gets pages done (0 at first) and pages in all, from another thread. Readings of the same `owner` never
-    take all the processes. Raises MivaError.
+    take all the processes. Raises MivaError, and OSError where the file is gone.
     """
-    return await asyncio.wrap_future(await _begun(lambda: _begin(received, password, on_progress, owner)))
+    return await asyncio.wrap_future(await _begun(lambda: _begin(file, password, on_progress, owner)))
 
 
 def known(sha256: str) -> Reading | None:
@@ -146,29 +146,29 @@ async def _begun(begin: Callable[[], Future[T]]) -> Future[T]:
 
 
 def _begin(
-    received: Received, password: str | None, on_progress: Progress | None, owner: str | None
+    file: Received | Original, password: str | None, on_progress: Progress | None, owner: str | None
 ) -> Future[Reading]:
     running = _get_running()
     limits = running.limits
     # A lone surrogate is in nobody's password, and cannot be passed on.
     password = password.encode(errors="replace").decode() if password else None
-    public = store.text_name(received.sha256, limits)
-    private = store.text_name(received.sha256, limits, password) if password else public
+    public = store.text_name(file.sha256, limits)
+    private = store.text_name(file.sha256, limits, password) if password else public
     reading = store.load(public) or (store.load(private) if password else None)
     if reading is not None:
         ready: Future[Reading] = Future()
         ready.set_result(reading)
         return ready
-    file = OpenFile(received.path)
+    opened = file.open()
 
     def begin(tell: Progress) -> Future[Reading]:
         def task(slot: Slot) -> Reading:
             try:
-                return _read(slot, file.fd, received, password, (public, private), running, tell)
+                return _read(slot, opened.fd, file, password, (public, private), running, tell)
             finally:
-                file.close()
+                opened.close()
 
-        return running.pool.submit(task, size=received.size, owner=owner, quick=received.media_type != PDF)
+        return running.pool.submit(task, size=file.size, owner=owner, quick=file.media_type != PDF)
 
     return running.shared.join(private, begin, on_progress)
 
@@ -176,20 +176,20 @@ def _begin(
 def _read(
     slot: Slot,
     fd: int,
-    received: Received,
+    file: Received | Original,
     password: str | None,
     names: tuple[str, str],
     running: _Running,
     tell: Progress,
 ) -> Reading:
     running.files_read += 1
-    if received.media_type == PDF:
+    if file.media_type == PDF:
         extracted = extraction.extract_pdf(slot, fd, running.limits, password, tell)
     else:
         extracted = extraction.extract_text(slot, fd, running.limits)
         tell(1, 1)
-    reading = Reading(received.sha256, received.media_type, extracted.pages, extracted.extractor)
-    store.save(names[extracted.locked], reading, running.folder.path)
+    reading = Reading(file.sha256, file.media_type, extracted.pages, extracted.extractor)
+    store.save(names[extracted.locked], reading, running.folder.path, is_locked=extracted.locked)
     return reading
 
 

@@ -112,7 +112,7 @@ class Slot:
 
     def _listen(self, worker: Worker, until: float, on_event: OnEvent) -> dict[str, Any]:
         while True:
-            event, text = wire.receive(worker.sock, min(until, time.monotonic() + self.limits.stall_s))
+            event, text = worker.messages.receive(min(until, time.monotonic() + self.limits.stall_s))
             match event.get("event"):
                 case "form" | "count" | "page":
                     on_event(event, text)

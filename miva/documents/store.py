@@ -9,23 +9,24 @@ The name of an unlocked text is made with the password, so nobody finds it who d
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import json
 import logging
 import os
+import shutil
 import tempfile
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from django.core.files.base import File
-from django.core.files.storage import default_storage
+from django.core.files.storage import FileSystemStorage, default_storage
 
-from .intake import Received
+from .intake import OpenFile
 from .limits import Limits
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ log = logging.getLogger(__name__)
 READER_VERSION = 1
 """Raise it when the same file would now be read differently."""
 _CACHED_CHARACTERS = 16_000_000
+MOST_LOOKS = 3
 
 
 @dataclass(frozen=True)
@@ -123,8 +125,11 @@ def load(name: str) -> Reading | None:
     return reading
 
 
-def save(name: str, reading: Reading, folder: Path) -> None:
-    """Keeps a text, written in `folder` first. What goes wrong is logged and costs only a second reading."""
+def save(name: str, reading: Reading, folder: Path, *, is_locked: bool) -> None:
+    """Keeps a text, written in `folder` first; `is_locked` says that a password was needed for it.
+
+    What goes wrong is logged and costs only a second reading.
+    """
     content = json.dumps(
         {
             "sha256": reading.sha256,
@@ -135,20 +140,51 @@ def save(name: str, reading: Reading, folder: Path) -> None:
         ensure_ascii=False,
     ).encode()
     try:
-        _put(name, [content], folder)
+        # A text that is lost is made again from the original, but for one that only a password opens.
+        _put(name, content, folder, is_lasting=is_locked)
     except OSError:
         log.exception("a text could not be kept")
         return
     _cache.put(name, reading)
 
 
-def keep_original(received: Received) -> str:
-    """Keeps the bytes of a file, once however often it comes, and returns their storage name. Raises OSError."""
-    name = _original_name(received.sha256)
+@dataclass(frozen=True)
+class Original:
+    """A file whose bytes are kept, to be read now or once more; `size` is in bytes."""
+
+    sha256: str
+    size: int
+    media_type: str
+
+    def open(self) -> OpenFile:
+        """The file, for reading. Raises FileNotFoundError."""
+        name = _original_name(self.sha256)
+        try:
+            return OpenFile(os.open(default_storage.path(name), os.O_RDONLY | os.O_CLOEXEC))
+        except (NotImplementedError, FileNotFoundError):  # no local file: a bucket, for one
+            with default_storage.open(name) as kept, tempfile.TemporaryFile() as copy:
+                shutil.copyfileobj(kept, copy, 2**20)
+                copy.flush()
+                return OpenFile(os.dup(copy.fileno()))
+
+
+def keep_original(path: Path, sha256: str) -> str:
+    """Keeps the bytes of a file, once however often it comes, and returns their storage name; the file itself goes.
+
+    Raises OSError.
+    """
+    name = _original_name(sha256)
     if not default_storage.exists(name):
-        with received.path.open("rb") as file:
-            _put(name, iter(lambda: file.read(2**20), b""), received.path.parent)
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+            _store(name, file)
+    path.unlink(missing_ok=True)
     return name
+
+
+def is_kept(sha256: str) -> bool:
+    """Whether the bytes of a file are kept."""
+    return default_storage.exists(_original_name(sha256))
 
 
 def original(sha256: str) -> IO[Any]:
@@ -160,14 +196,20 @@ def forget(sha256: str) -> None:
     """Deletes all that is kept of a file: its texts, unlocked ones too, and the original."""
     folder = _text_folder(sha256)
     _cache.drop(folder)
-    try:
-        _, names = default_storage.listdir(folder)
-    except FileNotFoundError:
-        names = []
-    for name in names:
-        default_storage.delete(f"{folder}/{name}")
-    default_storage.delete(folder)
+    for _ in range(MOST_LOOKS):
+        for name in _names_in(folder):
+            default_storage.delete(f"{folder}/{name}")
+        with contextlib.suppress(OSError):  # a reading has put a text there at this moment
+            default_storage.delete(folder)
+            break
     default_storage.delete(_original_name(sha256))
+
+
+def _names_in(folder: str) -> list[str]:
+    try:
+        return default_storage.listdir(folder)[1]
+    except FileNotFoundError:
+        return []
 
 
 if TYPE_CHECKING:
@@ -188,22 +230,41 @@ class _Written(_BytesFile):
         return self._path
 
 
-def _put(name: str, chunks: Iterable[bytes], folder: Path) -> None:
-    """Stores a file so that a crash leaves either the whole of it or nothing."""
+def _put(name: str, content: bytes, folder: Path, *, is_lasting: bool) -> None:
+    """Stores a file that nobody sees before it is whole; `is_lasting` makes sure that it outlives a power failure."""
     with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
         try:
-            for chunk in chunks:
-                file.write(chunk)
+            file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            if is_lasting:
+                os.fsync(file.fileno())
             file.seek(0)
-            if default_storage.exists(name):
-                return
-            saved = default_storage.save(name, _Written(file.file, name))
-            if saved != name:
-                default_storage.delete(saved)  # somebody was faster with the same content
+            _store(name, file.file)
         finally:
             Path(file.name).unlink(missing_ok=True)
+
+
+def _store(name: str, file: IO[bytes]) -> None:
+    """Moves a finished temporary file into the storage; what is there already has the same content."""
+    try:
+        if isinstance(default_storage, FileSystemStorage):  # others may have paths, too, that are no files
+            return _move(Path(file.name), Path(default_storage.path(name)))
+    except OSError:  # a folder on another disk, for one
+        pass
+    if not default_storage.exists(name):
+        saved = default_storage.save(name, _Written(file, name))
+        if saved != name:
+            default_storage.delete(saved)  # somebody was faster
+    return None
+
+
+def _move(file: Path, to: Path) -> None:
+    """One step where the folder is there; half the time that Django's storage takes for all its questions."""
+    try:
+        file.replace(to)
+    except FileNotFoundError:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        file.replace(to)
 
 
 def _text_folder(sha256: str) -> str:

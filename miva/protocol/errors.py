@@ -169,8 +169,8 @@ class Internal(MivaError):
 
 
 def error_of(code: str) -> type[MivaError]:
-    """The class of a code that was stored; Internal for one that is none."""
+    """The class whose own a code is that was stored; Internal for one that is none."""
     families: list[type[MivaError]] = [MivaError]
     for family in families:  # grows while it is walked, until the whole tree is in it
         families += family.__subclasses__()
-    return next((kind for kind in reversed(families) if kind.code == code), Internal)
+    return next((kind for kind in reversed(families) if vars(kind).get("code") == code), Internal)

@@ -92,6 +92,20 @@ class Cancelled:
 
 
 @dataclass(frozen=True, slots=True)
+class Reset:
+    """The question was asked again, for the `attempt`-th time: the turn's text so far is thrown away."""
+
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """The events asked for are not kept; `head` + 1 is the oldest that is, and reading goes on from `head`."""
+
+    head: int
+
+
+@dataclass(frozen=True, slots=True)
 class Hello:
     """The server's greeting to a miva.v1 client."""
 
@@ -108,11 +122,14 @@ class Pong:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where an event stands: conversation label, turn and number within the conversation."""
+    """Where an event stands: conversation label, turn and number within the conversation.
+
+    Without a turn: what is said about the conversation as a whole.
+    """
 
     conversation: str
-    turn: str
-    seq: int
+    turn: str = ""
+    seq: int = 0
 
 
 Event = (
@@ -126,6 +143,8 @@ Event = (
     | Done
     | Failed
     | Cancelled
+    | Reset
+    | Gap
     | Hello
     | Pong
 )

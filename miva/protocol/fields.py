@@ -34,6 +34,21 @@ def label(data: dict[str, Any], name: str) -> str:
     return value
 
 
+def optional(data: dict[str, Any], name: str, longest: int = LONGEST_LABEL) -> str | None:
+    """A member that may be missing, null or a string."""
+    return None if data.get(name) is None else text(data, name, longest)
+
+
+def whole(data: dict[str, Any], name: str, least: int) -> int:
+    """A member that must be a whole number of at least `least`, and such as databases can hold."""
+    value = data.get(name)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value < LARGEST_NUMBER:
+        raise BadField(f"The field “{name}” must be a whole number of at least {least}.", field=name)
+    return value
+
+
 def scalar(data: dict[str, Any], name: str) -> Scalar:
     """A member that may be missing, null, a number or a string."""
     value = data.get(name)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from miva.protocol import fields
 from miva.protocol.errors import BadField, MivaError
-from miva.protocol.events import Delta, Done, Event, Failed, Reply, Thinking
+from miva.protocol.events import Cancelled, Delta, Done, Event, Failed, Reply, Reset, Thinking
 from miva.protocol.frames import dump
 from miva.protocol.requests import Ask
 
@@ -28,22 +28,53 @@ def welcome(name: str) -> str:
     return dump({"type": "welcome", "message": f'Welcome, {name}. Ask with {{"query": "…"}}.'})
 
 
-def encode(event: Event) -> Iterator[str]:
-    """The frames of an event: none for what this dialect has no word for, several for a long untyped reply."""
-    match event:
-        case Thinking():
-            yield dump({"type": "thinking"})
-        case Delta(text):
-            yield dump({"type": "stream", "content": text})
-        case Reply(text=text, late=False):
-            for word in _WORD.findall(text) or [text]:
-                yield dump({"type": "stream", "content": word})
-        case Done(text, sources):
-            yield dump({"type": "done", "response": text, "sources": sources})
-        case Failed(error):
-            yield encode_error(error)
-        case _:
-            return
+class Teller:
+    """The frames of a socket's events, also where a question had to be asked again in the middle of its answer.
+
+    This dialect cannot take words back. So the second answer is told from where it goes beyond the first; where it is
+    another one, its words wait for its end, which tells the whole.
+    """
+
+    def __init__(self) -> None:
+        self._told: list[str] = []
+        self._again: str | None = None
+        """The words of the second answer, while they are no more than those of the first."""
+
+    def frames(self, event: Event) -> Iterator[str]:
+        """The frames of an event: none for what has no word here, several for a long untyped reply."""
+        match event:
+            case Thinking() if not self._told:
+                yield dump({"type": "thinking"})
+            case Delta(text):
+                yield from self._stream([text])
+            case Reply(text=text, late=False):
+                yield from self._stream(_WORD.findall(text) or [text])
+            case Reset():
+                self._told, self._again = ["".join(self._told)], ""
+            case Done(text, sources):
+                yield dump({"type": "done", "response": text, "sources": sources})
+            case Failed(error):
+                yield encode_error(error)
+        if isinstance(event, Done | Failed | Cancelled):
+            self._told, self._again = [], None
+
+    def _stream(self, pieces: Sequence[str]) -> Iterator[str]:
+        if self._again is not None:
+            pieces = self._beyond("".join(pieces), self._again)
+        for piece in pieces:
+            self._told.append(piece)
+            yield dump({"type": "stream", "content": piece})
+
+    def _beyond(self, more: str, again: str) -> list[str]:
+        """What of the second answer was not told by the first."""
+        told = self._told[0]
+        if not told.startswith(again):  # another answer
+            return []
+        self._again = again + more
+        if not self._again.startswith(told):
+            return []
+        beyond, self._again = self._again[len(told) :], None
+        return [beyond] if beyond else []
 
 
 def encode_error(error: MivaError) -> str:

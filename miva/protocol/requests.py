@@ -28,6 +28,8 @@ class Ask:
     unique_id: Scalar = None
     id: str = ""
     conversation: str | None = None
+    replaces: str | None = None
+    """A turn of the conversation that this question is asked instead of, with all behind it."""
     raw: str | None = None
 
 
@@ -39,8 +41,36 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True)
+class Resume:
+    """Tell every event of a conversation after this one, and those that are still to come."""
+
+    conversation: str
+    after: int
+    id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """Begin a file that comes in pieces, or go on with it; `size` in bytes, `sha256` in small hexadecimal digits."""
+
+    id: str
+    name: str
+    media_type: str
+    size: int
+    sha256: str | None = None
+    password: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """The next bytes of the upload that was begun on this socket."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Ping:
     """A sign of life."""
 
 
-Request = Ask | Cancel | Ping
+Request = Ask | Cancel | Resume | Upload | Piece | Ping

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from miva.protocol import fields
-from miva.protocol.errors import BadField, MivaError, UnsupportedType
+from miva.protocol.errors import BadField, MivaError
 from miva.protocol.events import (
     Accepted,
     Cancelled,
@@ -14,19 +15,23 @@ from miva.protocol.events import (
     Done,
     Event,
     Failed,
+    Gap,
     Hello,
     Place,
     Pong,
     Progress,
     Reply,
+    Reset,
     Thinking,
 )
-from miva.protocol.frames import dump
-from miva.protocol.requests import Ask, Cancel, Ping, Request
+from miva.protocol.frames import dump, quoted
+from miva.protocol.requests import Ask, Cancel, Ping, Request, Resume, Upload
 
 SUBPROTOCOL = "miva.v1"
 MOST_DOCUMENTS = 100
 """Documents one question may name."""
+LONGEST_PASSWORD = 1024
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def decode(data: dict[str, Any], longest_message: int) -> Request:
@@ -34,14 +39,17 @@ def decode(data: dict[str, Any], longest_message: int) -> Request:
     match data.get("type"):
         case "ask":
             return _ask(data, longest_message)
+        case "upload":
+            return _upload(data)
+        case "resume":
+            conversation, after = fields.label(data, "conversation"), fields.whole(data, "after", 0)
+            return Resume(conversation, after, fields.optional(data, "id"))
         case "cancel":
             return Cancel(fields.label(data, "turn"))
         case "ping":
             return Ping()
-        case "upload" | "resume" as kind:
-            raise UnsupportedType(f"“{kind}” is not spoken by this version. Send files with POST /api/document/.")
         case _:
-            raise BadField("The field “type” must be ask, cancel or ping.", field="type")
+            raise BadField("The field “type” must be ask, upload, resume, cancel or ping.", field="type")
 
 
 def _ask(data: dict[str, Any], longest_message: int) -> Ask:
@@ -51,25 +59,36 @@ def _ask(data: dict[str, Any], longest_message: int) -> Ask:
     if not message.strip() and not files and not documents:
         raise BadField("The question is empty.", field="message")
     conversation = None if data.get("conversation") is None else fields.label(data, "conversation")
-    if data.get("replaces") is not None:
-        raise UnsupportedType("“replaces” is not spoken by this version. Ask as a new question.")
-    return Ask(message, files, documents, id=fields.label(data, "id"), conversation=conversation)
+    replaces = None if data.get("replaces") is None else fields.label(data, "replaces")
+    id = fields.label(data, "id")
+    return Ask(message, files, documents, id=id, conversation=conversation, replaces=replaces)
+
+
+def _upload(data: dict[str, Any]) -> Upload:
+    sha256 = fields.optional(data, "sha256")
+    if sha256 is not None and not _SHA256.fullmatch(sha256 := sha256.lower()):
+        raise BadField("The field “sha256” must be 64 hexadecimal digits.", field="sha256")
+    return Upload(
+        fields.label(data, "id"),
+        fields.label(data, "name"),
+        fields.optional(data, "media_type") or "",
+        fields.whole(data, "size", 0),
+        sha256,
+        fields.optional(data, "password", LONGEST_PASSWORD) or None,
+    )
 
 
 def encode(event: Event, place: Place | None = None) -> str | None:
     """The frame of an event; `place` for the events of a conversation. None for what has no frame of its own."""
+    if isinstance(event, Delta) and place is not None:  # nearly all that is told, so it takes no detour over an object
+        where = f'"conversation":{quoted(place.conversation)},"turn":{quoted(place.turn)},"seq":{place.seq}'
+        return f'{{"type":"delta",{where},"text":{quoted(event.text)}}}'
     body = _body(event)
     if body is None:
         return None
     if place is not None:
-        kind = body.pop("type")
-        body = {
-            "type": kind,
-            "conversation": place.conversation,
-            "turn": place.turn,
-            "seq": place.seq,
-            **body,
-        }
+        of_turn = {"turn": place.turn, "seq": place.seq} if place.turn else {}
+        body = {"type": body.pop("type"), "conversation": place.conversation, **of_turn, **body}
     return dump(body)
 
 
@@ -95,6 +114,10 @@ def _body(event: Event) -> dict[str, Any] | None:
             return {"type": "done", "message_id": message_id, "text": text, "html": html, "sources": sources}
         case Cancelled():
             return {"type": "cancelled"}
+        case Reset(attempt):
+            return {"type": "reset", "attempt": attempt}
+        case Gap(head):
+            return {"type": "gap", "head": head}
         case Failed(error, id):
             return _error(error) | ({"id": id} if id else {})
         case Pong():

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import tempfile
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
@@ -129,6 +130,17 @@ def eventually(condition: Callable[[], Any]) -> Any:
         if value:
             return value
         time.sleep(0.02)
+    raise AssertionError(f"this did not come true within {SECONDS:.0f} s")
+
+
+async def eventually_async(condition: Callable[[], Awaitable[Any]]) -> Any:
+    """The same for a condition that has to be awaited."""
+    until = time.monotonic() + SECONDS
+    while time.monotonic() < until:
+        value = await condition()
+        if value:
+            return value
+        await asyncio.sleep(0.05)
     raise AssertionError(f"this did not come true within {SECONDS:.0f} s")
 
 

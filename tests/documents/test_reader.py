@@ -353,9 +353,9 @@ async def test_originals_are_kept_once_and_forgotten_with_their_texts(reader: An
     data = make_pdf(["original"])
     for _ in range(2):
         received = await reader.receive_base64(base64.b64encode(data).decode(), name="a.pdf", declared="")
-        name = reader.keep_original(received)
-        reading = await reader.read(received)
-        received.discard()
+        name = reader.keep_original(received.path, received.sha256)
+        assert not received.path.exists()
+        reading = await reader.read(reader.Original(received.sha256, received.size, received.media_type))
     with reader.original(reading.sha256) as file:
         assert file.read() == data
     assert [str(path.relative_to(data_dir)) for path in (data_dir / "documents").rglob("*") if path.is_file()] == [name]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
@@ -19,11 +20,18 @@ HOSTILE = (
 )
 
 
+def counted(words: int) -> str:
+    """The whole answer to “count N”, which comes word by word, 20 a second."""
+    return " ".join(f"word{number}" for number in range(words))
+
+
 class ScriptedEngine:
     """Listens on a free port while it is entered; `url` is for MIVA_ENGINE_URL, `cancelled` has what was cancelled."""
 
     def __init__(self) -> None:
         self.cancelled = threading.Event()
+        self.counted = 0
+        """How often it was asked to count."""
         self._server: Server | None = None
 
     def __enter__(self) -> ScriptedEngine:
@@ -60,6 +68,8 @@ class ScriptedEngine:
             case "untyped":
                 line.send(json.dumps({"response": f"one {HOSTILE}"}))
                 line.send("two")
+            case "count":
+                self._count(line, int(message.split()[1]))
             case "broken":
                 _say(line, type="error", message="The library is closed today.")
             case _:
@@ -68,9 +78,17 @@ class ScriptedEngine:
                     _say(line, type="stream", content=piece)
                 _say(line, type="done", response=f"You asked: {message}", sources=[])
 
+    def _count(self, line: ServerConnection, words: int) -> None:
+        self.counted += 1
+        for number in range(words):
+            _say(line, type="stream", content=f"word{number} ")
+            time.sleep(0.05)
+        _say(line, type="done", response=counted(words), sources=[])
+
     def _speak_until_cancelled(self, line: ServerConnection) -> None:
         for number in range(2000):
-            _say(line, type="stream", content=f"word{number} ")
+            with contextlib.suppress(ConnectionClosed):  # a cancel may have come before the end of the line
+                _say(line, type="stream", content=f"word{number} ")
             try:
                 if json.loads(line.recv(timeout=0.05)).get("type") == "cancel":
                     self.cancelled.set()

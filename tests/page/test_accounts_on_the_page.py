@@ -60,6 +60,32 @@ def test_what_a_guest_dropped_can_be_asked_about_after_signing_in_elsewhere(
     expect(visitor.turn().locator(".answer-text")).to_contain_text("Ilam")
 
 
+def test_a_guest_finds_the_conversation_again_after_signing_in_and_nobody_does_after_signing_out(
+    visitor: Visitor,
+) -> None:
+    page = visitor.open()
+    visitor.drop(("tea.pdf", make_pdf(["The tea comes from the hills of Ilam."])))
+    visitor.ask("Where does the tea come from?")
+    visitor.wait_until("done")
+    sign_up(visitor, "frida")
+    sign_in(visitor, "frida")
+    expect(visitor.turn().locator(".answer-text")).to_contain_text("Ilam")
+    expect(visitor.chip("tea.pdf")).to_contain_text("1 page")
+    visitor.ask("Which hills?")
+    visitor.wait_until("done", 1)
+    address = page.url
+    page.get_by_label("Your question").fill("What I had better not")
+    page.get_by_role("button", name="Sign out").click()
+    visitor.wait_until_connected()
+    expect(page.locator("#speaker")).to_have_text("Guest")
+    expect(page.locator(".turn")).to_have_count(0)
+    expect(page.get_by_label("Your question")).to_have_value("")
+    assert page.url == visitor.url
+    page.goto(address)
+    expect(page.locator("#notice")).to_contain_text("This conversation is not there, or belongs to somebody else.")
+    expect(page.locator(".turn")).to_have_count(0)
+
+
 def test_signing_out_elsewhere_takes_the_conversation_off_this_page(
     visitor: Visitor, context: BrowserContext, product: Product
 ) -> None:

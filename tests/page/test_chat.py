@@ -137,11 +137,11 @@ def test_a_finished_answer_is_shown_from_its_question_on_however_long_its_source
 
 
 def test_the_console_says_two_lines_and_nothing_else(visitor: Visitor) -> None:
-    page = visitor.open()
+    visitor.open()
     visitor.drop(("lighthouse.pdf", LIGHTHOUSE))
     visitor.ask("How high is the tower?")
     visitor.wait_until("done")
-    address = page.url.replace("http://", "ws://") + "ws/chat/"
+    address = visitor.url.replace("http://", "ws://") + "ws/chat/"
     assert visitor.console == ["WebSocket connection established", f"Connected to: {address}"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,8 @@ from playwright.sync_api import Browser, Page
 
 from tests.product import Product
 
+Frames = list[dict[str, Any]]
+
 ASKED = {"type": "asked", "id": "q", "message": "Who?", "documents": []}
 PUT = {"type": "put", "id": "q", "documents": []}
 OF_TURN = {"conversation": "c", "turn": "t"}
@@ -17,6 +20,7 @@ ACCEPTED = {"type": "accepted", **OF_TURN, "seq": 1, "id": "q", "message": "Who?
 THINKING = {"type": "thinking", **OF_TURN, "seq": 2}
 DONE = {"type": "done", **OF_TURN, "message_id": 1, "text": "Ada.", "html": "<p>Ada.</p>", "sources": []}
 CANCELLED = {"type": "cancelled", **OF_TURN}
+RESET = {"type": "reset", **OF_TURN, "attempt": 2}
 FAILED = {"type": "error", **OF_TURN, "code": "engine_error", "message": "It failed."}
 LOST = {"type": "disconnected", "refused": False, "message": "gone"}
 REFUSED = {"type": "disconnected", "refused": True, "message": "too large"}
@@ -75,11 +79,15 @@ def play(modules: Page, *events: dict[str, Any]) -> list[dict[str, Any]]:
         ([ASKED, PUT, FAILED | {"turn": None}], {"status": "sent"}),
         ([ASKED, {"type": "withdrawn", "id": "q"}], {"status": "cancelled"}),
         ([ASKED, LOST], {"status": "waiting"}),
-        ([ASKED, PUT, LOST], {"status": "lost", "turn": None}),
+        ([ASKED, PUT, LOST], {"status": "waiting", "waitsFor": "connection", "isOut": True}),
+        ([ASKED, PUT, LOST, PUT, ACCEPTED], {"status": "running", "turn": "t"}),
+        ([ASKED, PUT, {"type": "putBack", "id": "q", "waitsFor": "pause"}], {"status": "waiting", "isOut": False}),
         ([ASKED, PUT, REFUSED], {"status": "failed", "error": {"code": None, "message": "too large"}}),
-        ([ASKED, PUT, ACCEPTED, delta("A"), LOST], {"status": "lost", "text": "A"}),
-        ([ASKED, PUT, ACCEPTED, LOST, delta("in the middle")], {"status": "lost", "text": ""}),
-        ([ASKED, PUT, ACCEPTED, LOST, DONE], {"status": "done", "text": "Ada."}),
+        ([ASKED, PUT, ACCEPTED, delta("A"), LOST], {"status": "running", "text": "A"}),
+        ([ASKED, PUT, ACCEPTED, delta("A"), LOST, delta("da.")], {"status": "running", "text": "Ada."}),
+        ([ASKED, PUT, ACCEPTED, delta("Old"), RESET, delta("New")], {"attempt": 2, "text": "New"}),
+        ([ASKED, PUT, ACCEPTED, DONE, RESET], {"status": "done", "text": "Ada."}),
+        ([ACCEPTED], {"id": "q", "turn": "t", "message": "Who?", "status": "running"}),
         ([ASKED, PUT, ACCEPTED, DONE, LOST], {"status": "done"}),
         ([ASKED, PUT, ACCEPTED, reply('{"response": "one"}'), reply("two")], {"text": "one\n\ntwo"}),
         (
@@ -105,10 +113,81 @@ def test_progress_is_shown_until_the_answer_begins(modules: Page) -> None:
 
 
 def test_an_attempt_without_a_word_gives_way_when_it_is_asked_again(modules: Page) -> None:
-    again: list[dict[str, Any]] = [{"type": "repeated", "id": "q"}, ASKED | {"id": "r"}]
-    assert [turn["id"] for turn in play(modules, ASKED, PUT, ACCEPTED, FAILED, *again)] == ["r"]
-    kept = play(modules, ASKED, PUT, ACCEPTED, delta("half"), LOST, *again)
+    again = ASKED | {"id": "r"}
+    assert [turn["id"] for turn in play(modules, ASKED, PUT, ACCEPTED, FAILED, again)] == ["r"]
+    kept = play(modules, ASKED, PUT, ACCEPTED, delta("half"), CANCELLED, again)
     assert [(turn["id"], turn["repeated"]) for turn in kept] == [("q", True), ("r", False)]
+    elsewhere = ACCEPTED | {"id": "r", "turn": "u", "seq": 2}
+    assert [turn["id"] for turn in play(modules, ACCEPTED, FAILED, elsewhere)] == ["r"]
+
+
+def test_each_event_is_taken_once_and_in_order(modules: Page) -> None:
+    twice: Frames = [
+        ACCEPTED,
+        delta("A") | {"seq": 2},
+        delta("A") | {"seq": 2},
+        delta("da") | {"seq": 3},
+        ACCEPTED,
+    ]
+    assert [turn["text"] for turn in play(modules, *twice)] == ["Ada"]
+    early: Frames = [
+        ACCEPTED,
+        delta("da") | {"seq": 3},
+        delta("A") | {"seq": 2},
+        delta("da") | {"seq": 3},
+    ]
+    assert [turn["text"] for turn in play(modules, *early)] == ["Ada"]
+
+
+def test_accepted_questions_stand_in_the_order_of_the_log_and_before_the_others(modules: Page) -> None:
+    other_tab = ACCEPTED | {"id": "o", "turn": "u", "seq": 1}
+    own = ACCEPTED | {"seq": 2, "position": 1}
+    events: Frames = [ASKED, PUT, ASKED | {"id": "later", "message": "And?"}, other_tab, own]
+    assert [turn["id"] for turn in play(modules, *events)] == ["o", "q", "later"]
+
+
+def test_the_messages_fill_the_gap_that_the_log_has(modules: Page) -> None:
+    said: Frames = [
+        {"id": 1, "role": "user", "content": "Before?", "turn": "s", "files": ["a.pdf"]},
+        {"id": 2, "role": "assistant", "content": "Yes.", "turn": "s", "html": "<p>Yes.</p>", "sources": []},
+        {"id": 3, "role": "user", "content": "Who?", "turn": "t", "files": []},
+        {"id": 4, "role": "assistant", "content": "Ada.", "turn": "t", "html": "<p>Ada.</p>", "sources": []},
+    ]
+    gap = {"type": "gap", "conversation": "c", "head": 90}
+    recalled = {"type": "recalled", "conversation": "c", "messages": said}
+    stopped = ACCEPTED | {"id": "r", "turn": "u", "message": "Else?", "seq": 3}
+    running = ACCEPTED | {"id": "n", "turn": "v", "message": "Now?", "seq": 91}
+    unsent = ASKED | {"id": "w", "message": "Next?"}
+    events: Frames = [
+        ACCEPTED,
+        delta("half") | {"seq": 2},
+        stopped,
+        unsent,
+        gap,
+        running,
+        recalled,
+        recalled,
+    ]
+    turns = [(turn["message"], turn["status"], turn["text"]) for turn in play(modules, *events)]
+    assert turns == [
+        ("Before?", "done", "Yes."),
+        ("Who?", "done", "Ada."),
+        ("Else?", "lost", ""),
+        ("Now?", "running", ""),
+        ("Next?", "waiting", ""),
+    ]
+
+
+def test_a_question_that_was_over_before_the_log_begins_is_lost_and_not_awaited(modules: Page) -> None:
+    gap = {"type": "gap", "conversation": "c", "head": 90}
+    [turn] = play(modules, ASKED, PUT, gap, ACCEPTED)
+    assert turn["status"] == "lost"
+
+
+def test_documents_of_questions_that_were_asked_elsewhere_get_their_names(modules: Page) -> None:
+    named = {"type": "named", "names": {"d": "tea.pdf"}}
+    [turn] = play(modules, ACCEPTED | {"documents": ["d", "gone"]}, named)
+    assert [about["name"] for about in turn["documents"]] == ["tea.pdf", None]
 
 
 def test_events_go_to_the_turn_they_name(modules: Page) -> None:
@@ -153,7 +232,11 @@ FILE = {"type": "added", "id": "f", "name": "a.pdf", "size": 900}
 SENT = {"type": "sending", "id": "f", "done": 900, "total": 900}
 READING = {"type": "progress", "id": "f", "stage": "extract", "done": 37, "total": 412, "document": "d"}
 READY = {"type": "ready", "id": "f", "document": "d", "pages": 412}
-LOCKED = {"type": "failed", "id": "f", "code": "encrypted_pdf", "message": "Locked.", "again": False}
+LOCKED = {"type": "failed", "id": "f", "code": "encrypted_pdf", "message": "Locked."}
+
+
+def told(status: str, **more: Any) -> dict[str, Any]:
+    return {"type": "document", "id": "f", "document": {"id": "d", "status": status, "pages": None, **more}}
 
 
 @pytest.mark.parametrize(
@@ -170,7 +253,16 @@ LOCKED = {"type": "failed", "id": "f", "code": "encrypted_pdf", "message": "Lock
         ([FILE, SENT, READY | {"pages": 1}], "1 page"),
         ([FILE, SENT, LOCKED], "locked with a password"),
         ([FILE, SENT, LOCKED | {"code": "broken_pdf", "message": "Damaged."}], "Damaged."),
-        ([FILE, SENT, LOCKED, SENT | {"passwordTried": True}, READY], "412 pages"),
+        ([FILE, SENT, LOCKED, SENT | {"done": 0, "passwordTried": True}, SENT, READY], "412 pages"),
+        ([FILE, told("receiving"), SENT | {"done": 300}], "sending, 33 % of 900 bytes"),
+        ([FILE, SENT | {"done": 300}, {"type": "paused", "id": "f"}], "waiting to be sent"),
+        ([FILE, SENT, READING, told("indexing")], "almost ready…"),
+        ([FILE, SENT, told("ready", pages=2)], "2 pages"),
+        ([FILE, told("ready", pages=2), SENT], "2 pages"),
+        ([FILE, told("failed", error="encrypted_pdf"), SENT], "locked with a password"),
+        ([FILE, SENT, told("failed", error="not_a_pdf")], "This file is not a PDF, whatever its name says."),
+        ([FILE, SENT, told("failed", error="no_such_code")], "This file could not be read."),
+        ([FILE, SENT, LOCKED, told("reading"), told("ready", pages=1)], "1 page"),
     ],
 )
 def test_a_file_says_how_far_it_is(modules: Page, events: list[dict[str, Any]], words: str) -> None:
@@ -216,6 +308,22 @@ def test_pauses_grow_to_half_a_minute_and_are_spread_by_chance(modules: Page) ->
     assert pauses == [[250, 500, 1000, 8000, 15000, 15000], [500, 1000, 2000, 16000, 30000, 30000], [15000]]
 
 
+def test_events_are_read_however_their_text_is_cut(modules: Page) -> None:
+    text = (
+        ': hello\n\nid: 7\nevent: message\ndata: {"a":\ndata: 1}\n\n: still here\r\n\r\nid: 8\r\ndata:ä\r\n\r\ndata: un'
+    )
+    script = """async ([text, size]) => {
+        const { EventParser } = await import("/static/event_stream.js")
+        const parser = new EventParser()
+        const events = []
+        for (let at = 0; at < text.length; at += size) events.push(...parser.feed(text.slice(at, at + size)))
+        return events
+    }"""
+    for size in (1, 3, 1000):
+        events = modules.evaluate(script, [text, size])
+        assert events == [{"id": "7", "data": '{"a":\n1}'}, {"id": "8", "data": "ä"}]
+
+
 def test_what_is_too_long_is_counted_as_the_server_counts(modules: Page) -> None:
     complaints = modules.evaluate(
         """async () => {
@@ -245,3 +353,51 @@ def test_a_frame_in_the_console_has_no_long_string(modules: Page) -> None:
     assert line.startswith('{"type":"ask","files":[{"name":"a.pdf","content":"QUJDQUJD')
     assert line.endswith('… (20000 characters)"}]}')
     assert len(line) < 300
+
+
+def test_the_hash_of_bytes_that_come_in_pieces_is_right_at_every_length(modules: Page) -> None:
+    data = bytes(number * 7 % 251 for number in range(300))
+    hashes = modules.evaluate(
+        """async data => {
+            const { Sha256 } = await import("/static/sha256.js")
+            return data.map((_, size) => {
+                const sha256 = new Sha256()
+                for (let at = 0, step = 1; at < size; at += step, step = (step * 5) % 71) {
+                    sha256.update(new Uint8Array(data.slice(at, Math.min(size, at + step))))
+                }
+                return sha256.end()
+            })
+        }""",
+        list(data),
+    )
+    assert hashes == [hashlib.sha256(data[:size]).hexdigest() for size in range(300)]
+
+
+@pytest.mark.parametrize("is_secure", [True, False], ids=["https", "http"])
+def test_a_large_file_is_never_in_memory_as_a_whole_to_be_hashed(modules: Page, is_secure: bool) -> None:
+    size = 20_000_000
+    found, largest = modules.evaluate(
+        """async ([size, isSecure]) => {
+            const { sha256Of } = await import("/static/digest.js")
+            const { arrayBuffer } = Blob.prototype
+            let largest = 0
+            Blob.prototype.arrayBuffer = function () {
+                largest = Math.max(largest, this.size)
+                return arrayBuffer.call(this)
+            }
+            if (!isSecure) Object.defineProperty(crypto, "subtle", { value: undefined, configurable: true })
+            const bytes = new Uint8Array(size)
+            for (let at = 0; at < size; at++) bytes[at] = at % 251
+            try {
+                const small = await sha256Of(new File([bytes.subarray(0, 5000)], "small.pdf"))
+                return [[small, await sha256Of(new File([bytes], "large.pdf"))], largest]
+            } finally {
+                Blob.prototype.arrayBuffer = arrayBuffer
+                delete crypto.subtle
+            }
+        }""",
+        [size, is_secure],
+    )
+    data = (bytes(range(251)) * (size // 251 + 1))[:size]
+    assert found == [hashlib.sha256(part).hexdigest() for part in (data[:5000], data)]
+    assert largest <= 1024 * 1024

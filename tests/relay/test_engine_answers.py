@@ -121,7 +121,7 @@ async def test_a_dead_engine_is_passed_over_and_comes_back(tmp_path: Path) -> No
         second = await stack.enter_async_context(scripted_engine(echo))
         world = World(tmp_path, "uvicorn", MIVA_ENGINE_CONNECT_S="1")
         first_url = f"ws://127.0.0.1:{world.engine_port}/ws/chat"
-        world.product._environment["MIVA_ENGINE_URL"] = f"{first_url}, {second.url}"
+        world.product.settings["MIVA_ENGINE_URL"] = f"{first_url}, {second.url}"
         stack.callback(world.stop)
         await asyncio.to_thread(world.start)
 

@@ -176,7 +176,8 @@ async def test_a_typed_answer_that_stops_in_the_middle(hasty: World, dialect: st
     async with Asker(hasty, dialect) as asker:
         async with hasty.engine(dies) as engine:
             assert await asker.ask("q") == expected
-            assert len(engine.connections) == 1
+            # Where words can be taken back (`reset`), what broke is asked again, three times in all.
+            assert len(engine.connections) == (3 if (dialect, how) == ("v1", "abort") else 1)
         await well_again(hasty, asker)
 
 

@@ -18,17 +18,21 @@ from miva.protocol.events import (
     Done,
     Event,
     Failed,
+    Gap,
     Place,
     Pong,
     Progress,
     Reply,
+    Reset,
     Sources,
     Thinking,
 )
-from miva.protocol.requests import Ask, Cancel, InlineFile, Ping
+from miva.protocol.frames import dump
+from miva.protocol.requests import Ask, Cancel, InlineFile, Ping, Resume, Upload
 
 LONGEST = 100
 PLACE = Place("c", "t", 4)
+UPLOAD = {"type": "upload", "id": "u", "name": "a.pdf", "media_type": "application/pdf", "size": 5}
 FILE = {"name": "a.pdf", "type": "application/pdf", "content": "QQ=="}
 
 
@@ -100,16 +104,31 @@ def test_a_wrong_field_of_a_plain_frame_is_named(data: dict[str, Any], field: st
     assert caught.value.field == field
 
 
+@given(st.text(alphabet=st.characters()) | st.text('\ud800\udfff"\\\n\x00é\u2028'), st.text(), st.integers(1, 2**62))
+def test_a_piece_of_an_answer_is_written_as_any_other_frame(text: str, label: str, seq: int) -> None:
+    frame = v1.encode(Delta(text), Place(label, "t", seq))
+    assert frame is not None
+    written = {"type": "delta", "conversation": label, "turn": "t", "seq": seq, "text": text}
+    assert json.loads(frame) == json.loads(dump(written))
+    frame.encode()
+
+
+NAMES = [
+    *("message", "type", "unique_id", "file", "files", "query", "id", "conversation", "turn", "after"),
+    *("name", "media_type", "size", "sha256", "replaces"),
+]
+
+
 @settings(max_examples=300, deadline=None)
 @given(
     st.dictionaries(
-        st.sampled_from(["message", "type", "unique_id", "file", "files", "query", "id", "conversation", "turn"]),
+        st.sampled_from(NAMES),
         st.recursive(
             st.none()
             | st.booleans()
             | st.integers()
             | st.text(max_size=5)
-            | st.sampled_from(["chat", "ask", "cancel"]),
+            | st.sampled_from(["chat", "ask", "cancel", "resume", "upload"]),
             lambda inner: (
                 st.lists(inner, max_size=2)
                 | st.dictionaries(st.sampled_from(["name", "type", "content", "password"]), inner, max_size=4)
@@ -125,7 +144,9 @@ def test_every_object_is_a_request_or_a_named_mistake_in_every_dialect(data: dic
             found: object = decode(data)
         except MivaError as why:
             found = why
-        assert isinstance(found, Ask | Cancel | Ping) or (isinstance(found, MivaError) and found.is_mistake)
+        assert isinstance(found, Ask | Cancel | Ping | Resume | Upload) or (
+            isinstance(found, MivaError) and found.is_mistake
+        )
 
 
 def test_a_plain_error_is_one_frame_with_a_sentence_and_a_code() -> None:
@@ -143,6 +164,10 @@ def test_the_engine_gets_exactly_three_members(unique_id: Any) -> None:
     assert json.loads(frame) == {"message": "m", "type": "chat", "unique_id": unique_id}
 
 
+def told(teller: query.Teller, *events: Event) -> list[Any]:
+    return [json.loads(frame) for event in events for frame in teller.frames(event)]
+
+
 def test_a_query_is_told_in_its_own_words() -> None:
     source = {"document": "d", "name": "n", "page": 1, "quote": "q"}
     events: list[Event] = [
@@ -152,23 +177,40 @@ def test_a_query_is_told_in_its_own_words() -> None:
         Sources((source,)),
         Done("A", (source,)),
     ]
-    assert [json.loads(frame) for event in events for frame in query.encode(event)] == [
+    assert told(query.Teller(), *events) == [
         {"type": "thinking"},
         {"type": "stream", "content": "A "},
         {"type": "stream", "content": "two  "},
         {"type": "stream", "content": "words\n"},
         {"type": "done", "response": "A", "sources": [source]},
     ]
-    assert list(query.encode(Reply("x", "late", late=True))) == []
-    assert json.loads(next(iter(query.encode(Failed(NotFound("No."))))))["code"] == "not_found"
+    assert told(query.Teller(), Reply("x", "late", late=True)) == []
+    assert told(query.Teller(), Failed(NotFound("No.")))[0]["code"] == "not_found"
     assert json.loads(query.welcome("Ada"))["type"] == "welcome"
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.text())
 def test_the_pieces_of_a_long_reply_make_the_reply(text: str) -> None:
-    pieces = [json.loads(frame)["content"] for frame in query.encode(Reply("f", text))]
-    assert "".join(pieces) == text
+    assert "".join(frame["content"] for frame in told(query.Teller(), Reply("f", text))) == text
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.text("ab", max_size=3)), st.lists(st.text("ab", max_size=3)), st.lists(st.text("ab", max_size=3)))
+def test_a_query_asked_again_goes_on_where_its_words_are_new(
+    before: list[str], again: list[str], third: list[str]
+) -> None:
+    """What is streamed is the longest of the answers, as long as each of them begins like the one before."""
+    first, second, last = "".join(before), "".join(again), "".join(third)
+    teller = query.Teller()
+    told(teller, Thinking(), *map(Delta, before), Reset(2), Thinking())
+    streamed = first + "".join(frame["content"] for frame in told(teller, *map(Delta, again)))
+    assert streamed == (second if second.startswith(first) else first)
+    more = told(teller, Reset(3), Thinking(), *map(Delta, third))
+    assert all(frame["type"] == "stream" for frame in more)
+    assert streamed + "".join(frame["content"] for frame in more) == (last if last.startswith(streamed) else streamed)
+    assert told(teller, Done(last)) == [{"type": "done", "response": last, "sources": []}]
+    assert told(teller, Thinking(), Delta("new")) == [{"type": "thinking"}, {"type": "stream", "content": "new"}]
 
 
 @pytest.mark.parametrize("data", [{"query": ""}, {"query": 5}, {"query": "x" * 101}, {}])
@@ -182,8 +224,19 @@ def test_v1_requests() -> None:
     ask = {"type": "ask", "id": "q", "conversation": "c", "message": "m", "documents": ["d"], "files": [FILE]}
     file = InlineFile("a.pdf", "application/pdf", "QQ==")
     assert v1.decode(ask, LONGEST) == Ask("m", (file,), ("d",), id="q", conversation="c")
+    assert v1.decode(ask | {"replaces": "t"}, LONGEST) == Ask(
+        "m", (file,), ("d",), id="q", conversation="c", replaces="t"
+    )
     assert v1.decode({"type": "cancel", "turn": "t"}, LONGEST) == Cancel("t")
     assert v1.decode({"type": "ping"}, LONGEST) == Ping()
+    resume = {"type": "resume", "conversation": "c", "after": 0}
+    assert v1.decode(resume, LONGEST) == Resume("c", 0)
+    assert v1.decode(resume | {"after": 2.0, "id": "r"}, LONGEST) == Resume("c", 2, "r")
+    upload = {"type": "upload", "id": "u", "name": "a.pdf", "media_type": "application/pdf", "size": 5}
+    assert v1.decode(upload, LONGEST) == Upload("u", "a.pdf", "application/pdf", 5)
+    assert v1.decode(upload | {"sha256": "AB" * 32, "password": "p", "size": 0, "media_type": None}, LONGEST) == Upload(
+        "u", "a.pdf", "", 0, "ab" * 32, "p"
+    )
 
 
 @pytest.mark.parametrize(
@@ -200,8 +253,31 @@ def test_v1_requests() -> None:
         ({"type": "ask", "message": "m", "id": "q", "conversation": ""}, "conversation"),
         ({"type": "ask", "message": "m", "id": "q", "documents": "d"}, "documents"),
         ({"type": "ask", "message": "m", "id": "q", "documents": [5]}, "documents"),
+        ({"type": "ask", "message": "m", "id": "q", "replaces": 5}, "replaces"),
+        ({"type": "ask", "message": "m", "id": "q", "replaces": ""}, "replaces"),
         ({"type": "cancel"}, "turn"),
+        ({"type": "resume", "after": 0}, "conversation"),
+        ({"type": "resume", "conversation": "", "after": 0}, "conversation"),
+        ({"type": "resume", "conversation": "c"}, "after"),
+        ({"type": "resume", "conversation": "c", "after": -1}, "after"),
+        ({"type": "resume", "conversation": "c", "after": "1"}, "after"),
+        ({"type": "resume", "conversation": "c", "after": 1.5}, "after"),
+        ({"type": "resume", "conversation": "c", "after": True}, "after"),
+        ({"type": "resume", "conversation": "c", "after": 2**63}, "after"),
+        ({"type": "resume", "conversation": "c", "after": 0, "id": 5}, "id"),
+        (UPLOAD | {"id": None}, "id"),
+        (UPLOAD | {"name": ""}, "name"),
+        (UPLOAD | {"name": "x" * 256}, "name"),
+        (UPLOAD | {"media_type": 5}, "media_type"),
+        (UPLOAD | {"size": -1}, "size"),
+        (UPLOAD | {"size": "5"}, "size"),
+        (UPLOAD | {"size": None}, "size"),
+        (UPLOAD | {"sha256": "ab"}, "sha256"),
+        (UPLOAD | {"sha256": "x" * 64}, "sha256"),
+        (UPLOAD | {"password": 5}, "password"),
+        (UPLOAD | {"password": "x" * 1025}, "password"),
     ],
+    ids=lambda value: str(value)[:60],
 )
 def test_a_wrong_field_of_a_v1_frame_is_named(data: dict[str, Any], field: str) -> None:
     with pytest.raises(BadField) as caught:
@@ -234,10 +310,12 @@ def test_v1_events_stand_at_their_place() -> None:
             {"type": "done", "message_id": 5, "text": "x", "html": "<p>x</p>", "sources": []},
         ),
         (Cancelled(), {"type": "cancelled"}),
+        (Reset(2), {"type": "reset", "attempt": 2}),
         (Failed(NotFound("No.")), {"type": "error", "code": "not_found", "message": "No."}),
     ]
     for event, body in bodies:
         assert json.loads(v1.encode(event, PLACE) or "") == body | {"conversation": "c", "turn": "t", "seq": 4}
+    assert json.loads(v1.encode(Gap(7), Place("c")) or "") == {"type": "gap", "conversation": "c", "head": 7}
     assert json.loads(v1.encode(Pong()) or "") == {"type": "pong"}
     assert json.loads(v1.encode(Failed(UnsupportedType(), "q")) or "")["id"] == "q"
     assert v1.encode(Sources(()), PLACE) is None

@@ -8,21 +8,23 @@ import json
 import urllib.request
 from contextlib import AsyncExitStack
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.server import ServerConnection
 
 from tests.engines import ScriptedEngine, silent
 from tests.pdfs import make_pdf
 from tests.product import PATIENCE_S, SHARED
-from tests.relay.transcript import FOLDER, Player, lines
+from tests.reading.pair import pair
+from tests.redis_server import RedisServer
+from tests.relay.transcript import FOLDER, Player, Steps, lines
 from tests.relay.world import World, until
 
 TWO_PAGES = make_pdf(["Alpha", "Beta"])
 HELLO = lines("engine-v1")[1]["frame"]
-OTHERS = {"v1-resume", "v1-upload"}
-"""Of a later issue: the numbered log and uploads in pieces."""
 PLAYED = {
     "engine-v1",
     "plain-engine-down",
@@ -31,12 +33,14 @@ PLAYED = {
     "query",
     "v1-ask",
     "v1-queue-cancel",
+    "v1-resume",
     "v1-untyped-engine",
+    "v1-upload",
 }
 
 
-def test_every_transcript_is_played_or_belongs_to_a_later_issue() -> None:
-    assert {path.stem for path in FOLDER.glob("*.jsonl")} == PLAYED | OTHERS
+def test_every_transcript_is_played() -> None:
+    assert {path.stem for path in FOLDER.glob("*.jsonl")} == PLAYED
 
 
 @pytest.mark.parametrize("path", sorted((SHARED / "contract").glob("*.jsonl")), ids=lambda path: path.stem)
@@ -111,6 +115,82 @@ async def test_v1_untyped_engine(relay: World) -> None:
     async with relay.engine(silent) as engine, relay.socket(dialect="miva.v1", guest=relay.guest()) as client:
         await until(client, "hello")
         await Player(client, engine).play(lines("v1-untyped-engine"))
+
+
+async def test_v1_resume(tmp_path: Path) -> None:
+    script = lines("v1-resume")
+    piece = json.dumps({"type": "stream", "content": "word "})
+    with RedisServer() as redis, pair(tmp_path, redis, MIVA_LEASE_S="1") as workers:
+        token, stranger = workers.here.token(), workers.here.token()
+        async with AsyncExitStack() as stack:
+            engine = await stack.enter_async_context(workers.here.engine(silent))
+            other = await stack.enter_async_context(workers.there.socket(dialect="miva.v1", token=stranger))
+            await other.send(json.dumps({"type": "ask", "id": "q", "conversation": "someone else's", "message": "q"}))
+            await engine.wait_for_frames(1)
+            first = await stack.enter_async_context(workers.here.socket(dialect="miva.v1", token=token))
+            second = await stack.enter_async_context(workers.there.socket(dialect="miva.v1", token=token))
+            await until(second, "hello")
+            player = Player(second, engine)
+
+            async def stands_at_40() -> None:
+                await first.send(json.dumps({"type": "ask", "id": "q", "conversation": "c", "message": "Who?"}))
+                await engine.wait_for_frames(2)
+                known = 2
+                while known < 40:  # one after the other, so that none are joined
+                    await engine.connections[1].send(piece)
+                    known = (await until(first, "delta"))["seq"]
+                player.last_seq = 38
+
+            async def goes_on() -> None:
+                await engine.connections[1].send(piece)
+
+            async def is_killed() -> None:
+                workers.here.product.kill()
+                await engine.wait_for_frames(3)
+                while engine.asked[-1]["message"] != "Who?":  # the stranger's question is asked again as well
+                    await engine.wait_for_frames(len(engine.frames) + 1)
+                await engine.connections[-1].send(piece)
+                await engine.connections[-1].send('{"type": "done"}')
+
+            player.steps |= {
+                script[0]["then"]: stands_at_40,
+                script[4]["then"]: goes_on,
+                script[6]["then"]: is_killed,
+            }
+            await player.play(script)
+
+
+async def test_v1_upload(any_relay: World) -> None:
+    content = make_pdf(["Alpha"] * 36 + ["Beta"], size=600_000)
+    given = {"<hash>": sha256(content).hexdigest()}
+    script = lines("v1-upload")
+    guest = any_relay.guest()
+    async with any_relay.engine(silent) as engine, AsyncExitStack() as stack:
+
+        async def opened() -> ClientConnection:
+            client = await stack.enter_async_context(any_relay.socket(dialect="miva.v1", guest=guest))
+            await until(client, "hello")
+            return client
+
+        async def breaks() -> None:
+            await player.client.send(content[:262_144])
+            await player.client.send(content[262_144:362_144])
+            while (await until(player.client, "progress"))["done"] < 362_144:
+                pass
+            player.client.transport.abort()
+            player.client = await opened()
+
+        async def rest() -> None:
+            assert engine.frames == []
+            for at in range(362_144, len(content), 100_000):
+                await player.client.send(content[at : at + 100_000])
+
+        steps: Steps = {script[3]["then"]: breaks, script[8]["then"]: rest}
+        player = Player(await opened(), engine, given, steps)
+        await player.play(script)
+        asked = await engine.wait_for_frames(1)
+        assert asked[0]["message"].startswith("early\n")
+        assert "--- Page 37 ---\nBeta" in asked[0]["message"]
 
 
 async def test_engine_v1(relay: World) -> None:

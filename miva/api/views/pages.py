@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from django.conf import settings
@@ -35,7 +36,14 @@ def chat(request: HttpRequest) -> HttpResponse:
         identity.promise_guest(request.session)
     request.session.modified = True  # a browser that comes back stays who it is: the cookie's weeks begin anew
     get_token(request)  # sets the cookie that the page's own calls prove themselves with
-    return render(request, "miva/chat.html")
+    return render(request, "miva/chat.html", {"hello": json.dumps(_hello(request))})
+
+
+def _hello(request: HttpRequest) -> dict[str, Any]:
+    """Who is speaking and the server's bounds, as in a socket's `hello`: for the page before, or without, a socket."""
+    user = identity.user_of_session(request.session)
+    limits = {"max_file": settings.MIVA_MAX_FILE_BYTES, "max_message": settings.MIVA_MAX_MESSAGE}
+    return {"user": {"name": user.username if user else "Guest", "guest": user is None}, "limits": limits}
 
 
 @method_decorator([never_cache, sensitive_post_parameters("password")], name="dispatch")

@@ -8,10 +8,13 @@ from daphne.management.commands.runserver import Command as DaphneCommand
 from daphne.management.commands.runserver import get_default_application
 
 from miva import startup
+from miva.daphne_server import MivaServer
 
 
 class Command(DaphneCommand):  # type: ignore[misc]
     """Starts the development server; with the reloader, only the child that serves imports epsilon/asgi.py."""
+
+    server_cls = MivaServer
 
     def check_migrations(self) -> None:
         """Migrates where that is needed."""

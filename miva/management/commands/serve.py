@@ -45,7 +45,6 @@ class Command(BaseCommand):
             ws_max_size=settings.MIVA_MAX_FRAME,
             ws_per_message_deflate=False,
             log_level="warning",
-            timeout_graceful_shutdown=5,
         )
         # Once it has stopped, uvicorn raises the signal that stopped it again: then we are done, which is no failure.
         for number in (signal.SIGINT, signal.SIGTERM):

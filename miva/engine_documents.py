@@ -1,0 +1,76 @@
+"""Documents on their way to the engine: with a question, ahead of one, and forgotten again (contract section 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from django.conf import settings
+
+from miva.engine_client import Link, greeted, open_link, remember
+from miva.protocol import engine
+from miva.protocol.envelope import WrappedFile
+from miva.protocol.events import Failed, Progress
+
+LONGEST_ENVELOPE = 10_000_000
+"""Characters of text that one question's documents may have together where they travel with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextDocument:
+    """A document as the engine gets it: `id` is its content id, `is_paged` False for plain text."""
+
+    id: str
+    name: str
+    pages: tuple[str, ...]
+    is_paged: bool
+
+
+def wrapped(document: TextDocument) -> WrappedFile:
+    """A document as a block of the envelope."""
+    if document.is_paged:
+        return WrappedFile(document.name, pages=document.pages)
+    return WrappedFile(document.name, text="".join(document.pages))
+
+
+async def send_documents(link: Link, documents: Sequence[TextDocument], owner: str) -> None:
+    """Gives documents to an engine that keeps them."""
+    for document in documents:
+        await link.send(engine.document(document.id, document.name, len(document.pages), owner))
+        for number, page in enumerate(document.pages, 1):
+            await link.send(engine.page(document.id, number, page))
+        await link.send(engine.document_end(document.id))
+
+
+async def index_document(document: TextDocument, owner: str, on_progress: Callable[[int, int], None]) -> int | None:
+    """Has the engine keep a document ahead of questions; returns its chunks, None where the engine keeps none.
+
+    Raises EngineFailed.
+    """
+    link = await open_link(documents=True)
+    try:
+        remember(await greeted(link) if link.keeps_documents else None)
+        if not link.keeps_documents:
+            return None
+        await send_documents(link, [document], owner)
+        while True:
+            match engine.read(await link.receive_within(settings.MIVA_ENGINE_TIMEOUT_S), keeps_documents=True):
+                case Progress(done=done, total=total):
+                    on_progress(done, total)
+                case engine.Indexed(id, chunks) if id == document.id:
+                    return chunks
+                case Failed(error):
+                    raise error
+    finally:
+        await link.close()
+
+
+async def forget_document(content_id: str) -> None:
+    """Tells the engine, where it keeps documents, that nobody has this one any more; raises EngineFailed."""
+    link = await open_link(documents=True)
+    try:
+        if link.keeps_documents:
+            await greeted(link)
+            await link.send(engine.forget(content_id))
+    finally:
+        await link.close()

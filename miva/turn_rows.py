@@ -1,0 +1,190 @@
+"""The rows of turns: whose they are, who runs them, which wait and which nobody runs. Blocking functions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models.functions import Now
+
+from miva import lease, plain_sql
+from miva.eventlog import Entry, Fence
+from miva.models import Conversation, Document, Turn
+from miva.protocol.errors import NotFound
+from miva.protocol.events import Accepted, Event
+
+LINK: Any = Turn.documents.through
+"""The rows that say what a turn is about: `turn_id`, `document_id`, in their order."""
+UNFINISHED = (Turn.State.WAITING, Turn.State.RUNNING)
+_TURN, _CONVERSATION, _LINK = (model._meta.db_table for model in (Turn, Conversation, LINK))
+_IS_UNFINISHED = "state IN ('waiting', 'running')"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A turn that this process has taken: what it needs to run it, and to show at the fence that it is its own."""
+
+    turn_id: UUID
+    conversation_id: UUID
+    attempt: int
+    message: str
+    options: dict[str, Any] | None
+    """None for a client that chose nothing and sees no numbers (query, HTTP)."""
+
+    @property
+    def fence(self) -> Fence:
+        return Fence(self.turn_id, lease.WORKER, self.attempt)
+
+    def entries(self, events: Sequence[Event]) -> list[Entry]:
+        return [Entry(self.turn_id, self.attempt, event) for event in events]
+
+
+@dataclass(frozen=True, slots=True)
+class Abandoned:
+    """A turn that nobody seems to run, as it was seen."""
+
+    turn_id: UUID
+    conversation_id: UUID
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question that is stored; `seq` is the number of its `accepted`, `is_new` False where it was asked before."""
+
+    conversation_id: UUID
+    label: str
+    turn_id: UUID
+    seq: int
+    accepted: Accepted
+    is_new: bool
+
+
+def abandoned() -> QuerySet[Turn]:
+    """The turns that nobody runs, oldest first."""
+    before = Turn.objects.filter(
+        conversation_id=OuterRef("conversation_id"), state__in=UNFINISHED, accepted_seq__lt=OuterRef("accepted_seq")
+    )
+    is_overdue = Q(state=Turn.State.RUNNING) & (Q(lease_until__lt=Now()) | Q(lease_until=None))
+    is_first = Q(state=Turn.State.WAITING) & ~Exists(before)
+    return Turn.objects.filter(is_overdue | is_first, state__in=UNFINISHED).order_by("created_at")
+
+
+def find_abandoned(most: int) -> list[Abandoned]:
+    """Up to so many turns that nobody runs."""
+    return [Abandoned(*row) for row in abandoned().values_list("id", "conversation_id", "attempt")[:most]]
+
+
+def renew(claims: Sequence[Claim]) -> dict[UUID, bool]:
+    """Renews the leases of turns that run here: those that are still ours, and whether they are to be cancelled."""
+    ids = [claim.turn_id for claim in claims]
+    ours = Turn.objects.filter(pk__in=ids, worker=lease.WORKER, state=Turn.State.RUNNING)
+    ours.update(lease_until=lease.ends_at())
+    return dict(ours.values_list("id", "cancel_asked"))
+
+
+def hand_over(turn_ids: Sequence[UUID] | None) -> int:
+    """Lets go of these turns that run here, or of all, so that another process takes them at once; returns how many."""
+    ours = Turn.objects.filter(worker=lease.WORKER, state=Turn.State.RUNNING)
+    if turn_ids is not None:
+        ours = ours.filter(pk__in=turn_ids)
+    return ours.update(worker="", lease_until=Now())
+
+
+def asked_before(owner_id: UUID, client_id: str) -> Asked | None:
+    """The turn that this owner's client began under an id of its own."""
+    if not plain_sql.rows(f"SELECT 1 FROM {_TURN} WHERE owner_id = %s AND client_id = %s", (owner_id, client_id)):  # noqa: S608
+        return None
+    turns = Turn.objects.select_related("conversation").prefetch_related("documents")
+    turn = turns.filter(owner_id=owner_id, client_id=client_id).first()
+    if turn is None:
+        return None
+    waits = turn.state == Turn.State.WAITING
+    position = unfinished(turn.conversation_id).filter(accepted_seq__lt=turn.accepted_seq).count() if waits else 0
+    accepted = Accepted(turn.client_id, turn.message, tuple(str(row.pk) for row in turn.documents.all()), position)
+    return Asked(turn.conversation_id, turn.conversation.label, turn.pk, turn.accepted_seq, accepted, is_new=False)
+
+
+def find(owner_id: UUID, turn_id: str, label: str | None = None) -> tuple[UUID, UUID]:
+    """A turn's key and that of its conversation (the one of this label); raises NotFound where there is none."""
+    mine = Turn.objects.filter(owner_id=owner_id)
+    if label is not None:
+        mine = mine.filter(conversation__label=label)
+    try:
+        found = mine.filter(pk=UUID(turn_id)).values_list("id", "conversation_id").first()
+    except ValueError:
+        found = None
+    if found is None:
+        raise NotFound("There is no such turn.")
+    return found
+
+
+def owner_of(turn_id: UUID) -> UUID:
+    """Whose turn this is now (a guest's moves to the account it signs in to); raises NotFound where it is gone."""
+    found = plain_sql.rows(f"SELECT owner_id FROM {_TURN} WHERE id = %s", (turn_id,))  # noqa: S608
+    if not found:
+        raise NotFound("This conversation was deleted.")
+    return plain_sql.uuid_of(found[0][0])
+
+
+def documents_of(turn_id: UUID) -> list[Document]:
+    """What a question is about, in the order in which it was named."""
+    links = plain_sql.rows(f"SELECT document_id FROM {_LINK} WHERE turn_id = %s ORDER BY id", (turn_id,))  # noqa: S608
+    ids = [plain_sql.uuid_of(id) for (id,) in links]
+    found = Document.objects.in_bulk(ids)
+    return [found[id] for id in ids if id in found]
+
+
+def unfinished(conversation_id: UUID) -> QuerySet[Turn]:
+    """The turns of a conversation that have no end yet, in their order."""
+    return Turn.objects.filter(conversation_id=conversation_id, state__in=UNFINISHED).order_by("accepted_seq")
+
+
+def held(claim: Claim) -> QuerySet[Turn]:
+    """The row of a turn that runs here; empty once somebody else has it, or it is over."""
+    ours = Turn.objects.filter(pk=claim.turn_id, worker=lease.WORKER, attempt=claim.attempt)
+    return ours.filter(state=Turn.State.RUNNING)
+
+
+def end(claim: Claim, state: Turn.State) -> bool:
+    """Gives a turn that runs here its last state; False where it does not run here any more."""
+    statement = f"UPDATE {_TURN} SET state = %s WHERE id = %s AND worker = %s AND attempt = %s AND state = 'running'"  # noqa: S608
+    return bool(plain_sql.changed(statement, (state.value, claim.turn_id, lease.WORKER, claim.attempt)))
+
+
+def before_accepting(conversation_id: UUID, client_id: str) -> tuple[UUID, bool, int]:
+    """Whose a conversation is, whether that owner's client has used the id for a question, and how many turns of the
+    conversation have no end yet.
+    """
+    query = (
+        f"SELECT owner_id, EXISTS (SELECT 1 FROM {_TURN} t WHERE t.owner_id = c.owner_id AND t.client_id = %s),"  # noqa: S608
+        f" (SELECT COUNT(*) FROM {_TURN} u WHERE u.conversation_id = c.id AND u.{_IS_UNFINISHED})"
+        f" FROM {_CONVERSATION} c WHERE id = %s"
+    )
+    [(owner_id, is_known, position)] = plain_sql.rows(query, (client_id, conversation_id))
+    return plain_sql.uuid_of(owner_id), bool(is_known), position
+
+
+def as_taken(attempt: int) -> dict[str, Any]:
+    """The columns of a turn that this process has taken."""
+    running = Turn.State.RUNNING
+    return {"state": running, "worker": lease.WORKER, "attempt": attempt, "lease_until": lease.ends_at()}
+
+
+def take(turn: Turn) -> Claim:
+    """Makes a turn this process's; to be called with its conversation locked and nothing of it running."""
+    attempt = turn.attempt + 1
+    Turn.objects.filter(pk=turn.pk).update(**as_taken(attempt))
+    return Claim(turn.pk, turn.conversation_id, attempt, turn.message, turn.options)
+
+
+def take_next(conversation_id: UUID) -> Claim | None:
+    """Takes the turn that waits behind one that has just ended, if any, within the same transaction."""
+    query = f"SELECT 1 FROM {_TURN} WHERE conversation_id = %s AND {_IS_UNFINISHED} LIMIT 1"  # noqa: S608
+    if not plain_sql.rows(query, (conversation_id,)):
+        return None
+    turn = unfinished(conversation_id).first()
+    return take(turn) if turn is not None and turn.state == Turn.State.WAITING else None

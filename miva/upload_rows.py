@@ -1,0 +1,191 @@
+"""The rows of documents that are sent in pieces: begun, gone on with, settled when the last byte is here.
+
+Blocking functions.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from uuid import UUID, uuid4
+
+from django.db import IntegrityError, transaction
+from django.db.models import Q, QuerySet
+from django.db.models.functions import Now
+
+from miva import document_leases, lease
+from miva.document_rows import content_held, make_room
+from miva.documents import reader
+from miva.documents.parts import KEPT_S, Part, TakenOver
+from miva.history import storable
+from miva.models import Document
+from miva.protocol.errors import BadField, Busy, EncryptedPdf, MivaError
+from miva.protocol.requests import Upload
+
+MOST_RECEIVING = 50
+"""Files of one owner that may be under way at the same time."""
+MOST_LOOKS = 4
+IDLE_S = 600.0
+"""Where there are too many, one of which nothing came for so long gives way."""
+
+_Status = Document.Status
+
+
+class Next(Enum):
+    """What is to be done about an upload that a client began or goes on with."""
+
+    BEGIN = "its bytes are wanted from the first on"
+    GO_ON = "the missing bytes are wanted"
+    READ = "it is here and can be read, now that there is a password"
+    NOTHING = "it is here, and its state says what becomes of it"
+
+
+def arrange(owner_id: UUID, upload: Upload) -> tuple[Document, Next]:
+    """The document of an upload, and what to do about it; raises Forbidden and Busy over the bounds."""
+    for _ in range(MOST_LOOKS):
+        try:
+            with transaction.atomic():
+                return _arrange(Document.objects.filter(owner_id=owner_id), owner_id, upload)
+        except (IntegrityError, Document.DoesNotExist):  # it was begun or deleted at this moment: look again
+            continue
+    raise Busy()
+
+
+def keep(document: Document) -> bool:
+    """Notes that bytes came, so that they wait for the rest; False where the document is not wanted any more."""
+    receiving = Document.objects.filter(pk=document.pk, status=_Status.RECEIVING)
+    return bool(receiving.update(worker="", lease_until=lease.ends_at(KEPT_S)))
+
+
+def exists(document: Document) -> bool:
+    """Whether a document was not deleted."""
+    return Document.objects.filter(pk=document.pk).exists()
+
+
+def begin_to_settle(document: Document) -> None:
+    """Notes that the last bytes came: from now on another process finishes what this one does not."""
+    receiving = Document.objects.filter(pk=document.pk, status=_Status.RECEIVING)
+    receiving.update(worker=lease.WORKER, lease_until=lease.ends_at())
+
+
+def settle(document: Document) -> Document:
+    """Checks a file whose last byte is here and keeps it as an original; returns the document, now to be read.
+
+    Raises BadField where its hash is not the announced one, NotAPdf, NoText, UnsupportedType; nothing is kept then.
+    Raises TakenOver where another process was faster or the document was deleted, and OSError.
+    """
+    part = Part(document.pk)
+    with part.held():
+        found = Document.objects.filter(pk=document.pk, status=_Status.RECEIVING).first()
+        if found is None:
+            part.path.unlink()
+            raise TakenOver
+        if part.size() != found.size:  # it was refused, and begun anew, at this moment
+            raise TakenOver
+        digest = part.sha256()
+        try:
+            if found.sha256 not in ("", digest):
+                raise BadField("The bytes that came are not those of the announced sha256.", field="sha256")
+            media_type = part.media_type(name=found.name, declared=found.media_type)
+        except MivaError:
+            part.path.unlink()
+            raise
+        facts = {"sha256": digest, "content_id": digest, "media_type": media_type, "status": _Status.READING}
+        with content_held(digest):  # the row first: what rows rely on is not forgotten
+            receiving = Document.objects.filter(pk=found.pk, status=_Status.RECEIVING)
+            is_wanted = receiving.update(**facts, **document_leases.begun_here())
+        if not is_wanted:
+            part.path.unlink()
+            raise TakenOver
+        reader.keep_original(part.path, digest)
+    return Document.objects.get(pk=found.pk)
+
+
+def restore(document: Document) -> None:
+    """Keeps the original of a document whose process ended between the two steps of `settle`, where that is so."""
+    part = Part(document.pk)
+    try:
+        with part.held():
+            if part.sha256() == document.sha256:
+                reader.keep_original(part.path, document.sha256)
+            else:
+                part.path.unlink()
+    except TakenOver:
+        return
+
+
+def abandoned() -> list[Document]:
+    """Deletes and returns documents whose missing bytes did not come in time."""
+    late = Q(worker="", lease_until__lt=Now()) | Q(lease_until__lt=lease.ends_at(-KEPT_S))
+    gone = []
+    for document in Document.objects.filter(late, status=_Status.RECEIVING):
+        if Document.objects.filter(late, pk=document.pk, status=_Status.RECEIVING).delete()[0]:
+            Part(document.pk).remove()
+            document.status, document.error = _Status.FAILED, "not_found"
+            gone.append(document)
+    return gone
+
+
+def _arrange(mine: QuerySet[Document], owner_id: UUID, upload: Upload) -> tuple[Document, Next]:
+    id, name = storable(upload.id), storable(upload.name)
+    found = mine.filter(upload_id=id).first()
+    is_anew = found is not None and found.status == _Status.FAILED and not _is_locked(found)
+    if found is not None and not is_anew and not _is_same(found, upload, name):
+        mine.filter(pk=found.pk).update(upload_id="")  # another file under an id that was used before
+        found = None
+    if found is not None and not is_anew:
+        return _go_on(mine, found, upload)
+    facts = {
+        "name": name,
+        "media_type": upload.media_type,
+        "size": upload.size,
+        "sha256": upload.sha256 or "",
+        "status": _Status.RECEIVING,
+        "error": "",
+        "worker": "",
+        "attempt": 0,
+        "lease_until": lease.ends_at(KEPT_S),
+    }
+    if found is None:
+        make_room(mine)
+        _make_room_for_bytes(mine)
+        found = Document.objects.create(id=uuid4(), owner_id=owner_id, upload_id=id, **facts)
+    else:
+        mine.filter(pk=found.pk, status=_Status.FAILED).update(**facts)
+        Part(found.pk).remove()
+    return mine.get(pk=found.pk), Next.BEGIN
+
+
+def _go_on(mine: QuerySet[Document], found: Document, upload: Upload) -> tuple[Document, Next]:
+    row = mine.filter(pk=found.pk, status=found.status)
+    if found.status == _Status.RECEIVING:
+        sha256 = found.sha256 or upload.sha256 or ""
+        row.update(worker="", lease_until=lease.ends_at(KEPT_S), sha256=sha256)
+        return row.get(), Next.GO_ON
+    if found.status == _Status.FAILED and upload.password is not None:
+        with content_held(found.sha256):
+            row.update(status=_Status.READING, error="", **document_leases.begun_here())
+        return mine.get(pk=found.pk), Next.READ
+    return found, Next.NOTHING
+
+
+def _is_locked(document: Document) -> bool:
+    """Whether a document failed for want of a password, and its bytes wait for one."""
+    return document.error == EncryptedPdf.code and reader.is_kept(document.sha256)
+
+
+def _is_same(document: Document, upload: Upload, name: str) -> bool:
+    """Whether an upload is the file that the document is about, as far as can be told before it is here."""
+    if (document.name, document.size) != (name, upload.size):
+        return False
+    return not document.sha256 or upload.sha256 in (None, document.sha256)
+
+
+def _make_room_for_bytes(mine: QuerySet[Document]) -> None:
+    receiving = mine.filter(status=_Status.RECEIVING, worker="")
+    if receiving.count() < MOST_RECEIVING:
+        return
+    idle = receiving.filter(lease_until__lt=lease.ends_at(KEPT_S - IDLE_S)).order_by("lease_until").first()
+    if idle is None:
+        raise Busy("Too many files are being sent at the same time. Wait for some of them to be here.")
+    mine.filter(pk=idle.pk).delete()
+    Part(idle.pk).remove()

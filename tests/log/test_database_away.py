@@ -1,0 +1,201 @@
+"""A PostgreSQL that goes away under the event log: nothing is lost, and nothing is written twice."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import DatabaseError, connections
+
+from miva.eventlog import EventLog, fenced, since
+from miva.in_thread import in_thread
+from miva.protocol.events import Delta
+from tests import databases
+from tests.log.conftest import Talk, new_talk
+from tests.postgres_server import PostgresServer
+
+
+class Cutter:
+    """Stands between the log and the server; cuts a connection at its commit when it is told to."""
+
+    def __init__(self, server_port: int) -> None:
+        self._server_port = server_port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self.cuts: list[str] = []
+        """`question`: the next commit does not reach the server; `answer`: nobody hears that it was carried out."""
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                try:
+                    server = socket.create_connection(("127.0.0.1", self._server_port))
+                except OSError:  # it is being started again
+                    client.close()
+                    continue
+                for source, target, name, mark in (
+                    (client, server, "question", b"COMMIT"),
+                    (server, client, "answer", b"COMMIT\x00"),
+                ):
+                    threading.Thread(target=self._pass, args=(source, target, name, mark), daemon=True).start()
+
+    def _pass(self, source: socket.socket, target: socket.socket, name: str, mark: bytes) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                if mark in data and self.cuts[:1] == [name]:
+                    self.cuts.pop(0)
+                    break
+                target.sendall(data)
+        for side in (source, target):
+            with contextlib.suppress(OSError):
+                side.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture(scope="module")
+def _server() -> Iterator[PostgresServer]:
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture
+def server(_server: PostgresServer) -> PostgresServer:
+    """One for these tests alone, to be killed; each finds it alive."""
+    return _server if _server.process is not None else _server.start()
+
+
+@pytest.fixture
+def cutter(server: PostgresServer) -> Iterator[Cutter]:
+    cutter = Cutter(server.port)
+    yield cutter
+    cutter.close()
+
+
+@pytest.fixture
+def database(server: PostgresServer, cutter: Cutter, django_db_blocker: Any) -> Iterator[str]:
+    address = server.new_database().replace(str(server.port), str(cutter.port))
+    with databases.using(databases.postgres_settings(address), django_db_blocker):
+        yield "postgresql"
+
+
+async def write(log: EventLog, talk: Talk, first: int, count: int) -> list[int]:
+    """Numbered events, one after the other."""
+    written = []
+    for number in range(first, first + count):
+        [stored] = await log.append(talk.conversation_id, fenced(talk.fence, [Delta(f"{number}")], 10.0))
+        written.append(stored.seq)
+    return written
+
+
+async def words(talk: Talk) -> list[str]:
+    """What is in the log, read again where a connection had died."""
+    found: list[Any] = []
+    while True:
+        try:
+            page = await since(talk.conversation_id, len(found))
+        except DatabaseError:
+            continue
+        if not page:
+            assert [at.seq for at in found] == list(range(1, len(found) + 1))
+            return [at.event.text for at in found]
+        assert isinstance(page, list)
+        found += page
+
+
+@pytest.mark.parametrize("cut", ["question", "answer"])
+async def test_a_commit_whose_answer_is_lost_is_carried_out_once(
+    log: EventLog, talk: Talk, cutter: Cutter, cut: str
+) -> None:
+    await write(log, talk, 0, 3)
+    cutter.cuts.append(cut)
+    assert await write(log, talk, 3, 3) == [4, 5, 6]
+    assert cutter.cuts == []
+    assert await words(talk) == [f"{number}" for number in range(6)]
+
+
+@pytest.mark.parametrize("cut", ["question", "answer"])
+async def test_so_is_one_that_many_share(log: EventLog, talk: Talk, cutter: Cutter, cut: str) -> None:
+    others = [await in_thread(new_talk)() for _ in range(4)]
+    cutter.cuts += [cut] * 3
+    await asyncio.gather(*[write(log, other, 0, 10) for other in others])
+    assert cutter.cuts == []
+    for other in others:
+        assert await words(other) == [f"{number}" for number in range(10)]
+
+
+async def test_connections_that_are_ended_all_the_time(log: EventLog, talk: Talk, server: PostgresServer) -> None:
+    writing = asyncio.create_task(write(log, talk, 0, 60))
+    for _ in range(6):
+        await asyncio.sleep(0.1)
+        await asyncio.to_thread(server.drop_connections)
+    assert await writing == list(range(1, 61))
+    assert await words(talk) == [f"{number}" for number in range(60)]
+
+
+async def test_a_server_that_is_started_again(log: EventLog, talk: Talk, server: PostgresServer) -> None:
+    await write(log, talk, 0, 3)
+    await asyncio.to_thread(server.kill)
+    writing = asyncio.create_task(write(log, talk, 3, 3))
+    await asyncio.sleep(0.5)
+    assert not writing.done()
+    await asyncio.to_thread(server.start)
+    assert await writing == [4, 5, 6]
+    assert await words(talk) == [f"{number}" for number in range(6)]
+
+
+async def test_a_server_that_stands_still_for_a_while(log: EventLog, talk: Talk, server: PostgresServer) -> None:
+    await write(log, talk, 0, 3)
+    server.pause()
+    writing = asyncio.create_task(write(log, talk, 3, 3))
+    await asyncio.sleep(1)
+    assert not writing.done()
+    server.go_on()
+    assert await writing == [4, 5, 6]
+    assert await words(talk) == [f"{number}" for number in range(6)]
+
+
+async def test_patience_ends_and_the_log_goes_on_later(talk: Talk, server: PostgresServer) -> None:
+    log = EventLog(patience_s=1)
+    await write(log, talk, 0, 1)
+    await asyncio.to_thread(server.kill)
+    results = await asyncio.gather(*[write(log, talk, 100, 1) for _ in range(3)], return_exceptions=True)
+    assert all(isinstance(result, DatabaseError) for result in results)
+    await asyncio.to_thread(server.start)
+    await write(log, talk, 1, 1)
+    assert await words(talk) == ["0", "1"]
+    await asyncio.to_thread(log.close)
+
+
+async def test_closing_does_not_wait_for_a_database_that_is_away(talk: Talk, server: PostgresServer) -> None:
+    log = EventLog()
+    await write(log, talk, 0, 1)
+    await asyncio.to_thread(server.kill)
+    call = asyncio.create_task(write(log, talk, 1, 1))
+    await asyncio.sleep(0.2)
+    await asyncio.wait_for(asyncio.to_thread(log.close), 10)
+    with pytest.raises(DatabaseError):
+        await call
+    await asyncio.to_thread(server.start)
+
+
+async def test_a_conversation_that_somebody_locks_holds_up_no_other(log: EventLog, talk: Talk) -> None:
+    other = await in_thread(new_talk)()
+    about = connections["default"].settings_dict
+    address = f"postgresql://postgres@127.0.0.1:{about['PORT']}/{about['NAME']}"
+    with psycopg.connect(address) as locker:
+        locker.execute("SELECT 1 FROM miva_conversation WHERE id = %s FOR UPDATE", [talk.conversation_id])
+        writing = asyncio.create_task(write(log, talk, 0, 3))
+        await write(log, other, 0, 20)
+        assert not writing.done()
+        locker.rollback()
+        assert await writing == [1, 2, 3]
