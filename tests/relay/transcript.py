@@ -49,6 +49,8 @@ class Player:
         self.last_seq = 0
         """The number of the last event that the client knows."""
         self._seq_of: dict[int, int] = {}
+        self._early: list[str] = []
+        """What was told of documents before its line: it has no number, so its place among numbered frames is free."""
 
     async def play(self, script: list[dict[str, Any]]) -> None:
         """All of these lines; fails at the first frame that is not as written."""
@@ -97,9 +99,11 @@ class Player:
         wanted = line.get("frame", {}).get("type")
         status = line.get("frame", {}).get("document", {})
         while True:
-            frame = await text(self.client)
+            frame = self._early.pop(0) if wanted == "document" and self._early else await text(self.client)
             data = json.loads(frame)
-            if wanted not in (None, MAY_REPEAT) and data.get("type") == MAY_REPEAT:
+            if "seq" in line.get("frame", {}) and data.get("type") == "document":
+                self._early.append(frame)
+            elif wanted not in (None, MAY_REPEAT) and data.get("type") == MAY_REPEAT:
                 self._count(data)
             elif not (wanted == data.get("type") == "document" and data["document"]["status"] != status["status"]):
                 break
