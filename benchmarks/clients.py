@@ -6,9 +6,9 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 from uuid import uuid4
 
 import picows
@@ -93,16 +93,74 @@ class Asker(picows.WSListener):
             self.finished.set_exception(RuntimeError(why))
 
 
-class Counting(Protocol):
-    """A socket whose burst is waited for; `heard` grows with every frame."""
+class Timer(Asker, ABC):
+    """Asks when told to `go`, and notes the `seconds` of what it measures; the first are of another kind."""
 
-    finished: asyncio.Future[None]
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: list[float] = []
+
+    @abstractmethod
+    def go(self) -> None:
+        """Sends the first question."""
+
+
+class Counter(Asker, ABC):
+    """A socket of a burst: `open_the_way` asks a first question, so that what a relay does only once is done, and
+    `go` asks for the burst. `heard` grows with every frame; `ended_at` is when the last came."""
+
+    ended_at = 0.0
 
     @property
-    def heard(self) -> int: ...
+    @abstractmethod
+    def heard(self) -> int:
+        """How much came so far."""
+
+    @abstractmethod
+    def open_the_way(self) -> None:
+        """Sends the first question."""
+
+    @abstractmethod
+    def go(self) -> None:
+        """Asks for the burst."""
 
 
-async def all_or_quiet(counters: Sequence[Counting]) -> float | None:
+async def latencies(url: str, timer: Timer, within_s: float, subprotocol: str | None = None) -> Latencies:
+    """What a timer measures, but for the first. Raises RuntimeError for a wrong answer, TimeoutError for a late one."""
+    async with opened(url, [timer], subprotocol):
+        timer.go()
+        async with asyncio.timeout(within_s):
+            await timer.finished
+    return Latencies(sorted(timer.seconds[1:]))
+
+
+async def burst_over(
+    url: str,
+    counters: Sequence[Counter],
+    ready: Callable[[], None],
+    ended: Callable[[], None],
+    subprotocol: str | None = None,
+) -> float:
+    """Has all of them go at once; seconds from there to the last frame. Raises RuntimeError for a wrong frame.
+
+    All sockets are open and have been answered once when `ready` is called; `ended` is called right after the last
+    frame, while they are still open.
+    """
+    async with opened(url, counters, subprotocol):
+        for counter in counters:
+            counter.open_the_way()
+        async with asyncio.timeout(PATIENCE_S):
+            await asyncio.gather(*(counter.finished for counter in counters))
+        ready()
+        started = time.perf_counter()
+        for counter in counters:
+            counter.go()
+        quiet_since = await _all_or_quiet(counters)
+        ended()
+    return (max(counter.ended_at for counter in counters) if quiet_since is None else quiet_since) - started
+
+
+async def _all_or_quiet(counters: Sequence[Counter]) -> float | None:
     """Returns when every frame came, or, with the time of the last one, when nothing has come for QUIET_S."""
     heard, heard_at = 0, time.perf_counter()
     waiting: set[asyncio.Future[None]] = {counter.finished for counter in counters}

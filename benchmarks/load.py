@@ -16,7 +16,7 @@ import picows
 import uvloop
 
 from benchmarks import engine
-from benchmarks.clients import CONTROL, PATIENCE_S, Asker, Burst, Latencies, all_or_quiet, on_core, opened
+from benchmarks.clients import CONTROL, PATIENCE_S, Burst, Counter, Latencies, Timer, burst_over, latencies, on_core
 
 
 def ping_pong(url: str, core: int, count: int, *, pause_s: float = 0.002, message: str = "reply") -> Latencies:
@@ -58,7 +58,7 @@ def question(message: str, unique_id: str) -> bytes:
     return json.dumps({"message": message, "type": "chat", "unique_id": unique_id}).encode()
 
 
-class _PingPong(Asker):
+class _PingPong(Timer):
     """The next question goes out a pause after the answer, from the loop itself: no task is woken in between."""
 
     def __init__(self, count: int, pause_s: float, message: str) -> None:
@@ -69,7 +69,6 @@ class _PingPong(Asker):
         self._message = message
         self._expected = engine.reply(message if message.startswith("reply") else "answered")
         self._asked_at = 0.0
-        self.seconds: list[float] = []
 
     def go(self) -> None:
         frame = question(self._message, self.label)
@@ -91,14 +90,13 @@ class _PingPong(Asker):
             self.finish()
 
 
-class _Paced(Asker):
+class _Paced(Timer):
     """Takes the time of every frame of one paced answer but the first, which is late because of the question."""
 
     def __init__(self, count: int, size: int, every_ms: int) -> None:
         super().__init__()
         self._count = count
         self._script = f"paced {count} {size} {every_ms}"
-        self.seconds: list[float] = []
 
     def go(self) -> None:
         self.send(question(self._script, self.label))
@@ -115,7 +113,7 @@ class _Paced(Asker):
             self.finish()
 
 
-class _Counter(Asker):
+class _Counter(Counter):
     """Compares each frame with the one that comes next; only what differs is looked at closely."""
 
     def __init__(self, frames: int, size: int) -> None:
@@ -129,7 +127,6 @@ class _Counter(Asker):
         self._missing: set[int] = set()
         """Numbers below it that were not."""
         self.reordered = 0
-        self.ended_at = 0.0
 
     @property
     def lost(self) -> int:
@@ -141,7 +138,6 @@ class _Counter(Asker):
         return self._next - len(self._missing) + self.reordered
 
     def open_the_way(self) -> None:
-        """A first question, so that what a relay does only once is done."""
         self.send(question("reply", self.label))
 
     def go(self) -> None:
@@ -187,39 +183,18 @@ def _expected(frames: int, size: int) -> tuple[bytes | None, ...]:
 
 
 async def _ping_pong(url: str, count: int, pause_s: float, message: str) -> Latencies:
-    asker = _PingPong(count, pause_s, message)
-    async with opened(url, [asker]):
-        asker.go()
-        async with asyncio.timeout(PATIENCE_S + count * (pause_s + 0.1)):
-            await asker.finished
-    return Latencies(sorted(asker.seconds[1:]))
+    return await latencies(url, _PingPong(count, pause_s, message), PATIENCE_S + count * (pause_s + 0.1))
 
 
 async def _frame_delays(url: str, count: int, size: int, every_ms: int) -> Latencies:
-    asker = _Paced(count, size, every_ms)
-    async with opened(url, [asker]):
-        asker.go()
-        async with asyncio.timeout(PATIENCE_S + count * every_ms / 100):
-            await asker.finished
-    return Latencies(sorted(asker.seconds[1:]))
+    return await latencies(url, _Paced(count, size, every_ms), PATIENCE_S + count * every_ms / 100)
 
 
 async def _burst(
     url: str, sockets: int, frames: int, size: int, ready: Callable[[], None], ended: Callable[[], None]
 ) -> Burst:
     counters = [_Counter(frames, size) for _ in range(sockets)]
-    async with opened(url, counters):
-        for counter in counters:
-            counter.open_the_way()
-        async with asyncio.timeout(PATIENCE_S):
-            await asyncio.gather(*(counter.finished for counter in counters))
-        ready()
-        started = time.perf_counter()
-        for counter in counters:
-            counter.go()
-        quiet_since = await all_or_quiet(counters)
-        ended()
-    ended_at = max(counter.ended_at for counter in counters) if quiet_since is None else quiet_since
+    wall_s = await burst_over(url, counters, ready, ended)
     lost = sum(counter.lost for counter in counters)
     reordered = sum(counter.reordered for counter in counters)
-    return Burst(sockets * frames, sockets * frames - lost, lost, reordered, ended_at - started)
+    return Burst(sockets * frames, sockets * frames - lost, lost, reordered, wall_s)

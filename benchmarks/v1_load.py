@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -17,7 +18,18 @@ import picows
 import uvloop
 
 from benchmarks import engine
-from benchmarks.clients import CONTROL, PATIENCE_S, Asker, Burst, Latencies, all_or_quiet, on_core, opened
+from benchmarks.clients import (
+    CONTROL,
+    PATIENCE_S,
+    Asker,
+    Burst,
+    Counter,
+    Latencies,
+    Timer,
+    burst_over,
+    latencies,
+    on_core,
+)
 
 SUBPROTOCOL = "miva.v1"
 
@@ -66,7 +78,7 @@ def text_of_burst(frames: int, size: int) -> str:
     return b"".join(engine.content(number, size) for number in range(frames)).decode()
 
 
-class _V1Asker(Asker):
+class _V1Asker(Asker, ABC):
     """A socket that fails for anything but the events of an answer in their order."""
 
     def __init__(self) -> None:
@@ -92,12 +104,12 @@ class _V1Asker(Asker):
         except RuntimeError as why:
             self.fail(str(why))
 
+    @abstractmethod
     def hear(self, event: dict[str, Any], now: float) -> None:
         """Takes the next event; raises RuntimeError where it is not what the engine said."""
-        raise NotImplementedError
 
 
-class _PingPong(_V1Asker):
+class _PingPong(_V1Asker, Timer):
     def __init__(self, count: int, pause_s: float) -> None:
         super().__init__()
         self._loop = asyncio.get_running_loop()
@@ -105,7 +117,6 @@ class _PingPong(_V1Asker):
         self._pause_s = pause_s
         self._expected = json.loads(engine.reply("reply"))["content"]
         self._asked_at = 0.0
-        self.seconds: list[float] = []
 
     def go(self) -> None:
         self._asked_at = time.perf_counter()
@@ -124,13 +135,12 @@ class _PingPong(_V1Asker):
                 self.finish()
 
 
-class _Paced(_V1Asker):
+class _Paced(_V1Asker, Timer):
     def __init__(self, count: int, size: int, every_ms: int) -> None:
         super().__init__()
         self._size = engine.content_size(size)
         self._script = f"paced {count} {size} {every_ms}"
         self._count = count
-        self.seconds: list[float] = []
 
     def go(self) -> None:
         self.ask(self._script)
@@ -147,18 +157,20 @@ class _Paced(_V1Asker):
             self.finish()
 
 
-class _Counter(_V1Asker):
+class _Counter(_V1Asker, Counter):
     def __init__(self, frames: int, size: int) -> None:
         super().__init__()
         self._script = f"burst {frames} {size}"
         self._expected = text_of_burst(frames, size)
         self._is_asked = False
-        self.heard = 0
+        self._heard = 0
+
+    @property
+    def heard(self) -> int:
         """Characters of the answer so far."""
-        self.ended_at = 0.0
+        return self._heard
 
     def open_the_way(self) -> None:
-        """A first question, so that what a relay does only once is done."""
         self.ask("reply")
 
     def go(self) -> None:
@@ -172,9 +184,9 @@ class _Counter(_V1Asker):
                 self.finish()
         elif event["type"] == "delta":
             text = event["text"]
-            if text != self._expected[self.heard : self.heard + len(text)]:
-                raise RuntimeError(f"Not what the engine says behind {self.heard} characters: {text[:200]!r}")
-            self.heard += len(text)
+            if text != self._expected[self._heard : self._heard + len(text)]:
+                raise RuntimeError(f"Not what the engine says behind {self._heard} characters: {text[:200]!r}")
+            self._heard += len(text)
         elif event["type"] == "done":
             if event["text"] != self._expected:
                 raise RuntimeError(f"The whole answer is another one: {event['text'][:200]!r}")
@@ -183,38 +195,17 @@ class _Counter(_V1Asker):
 
 
 async def _ping_pong(url: str, count: int, pause_s: float) -> Latencies:
-    asker = _PingPong(count, pause_s)
-    async with opened(url, [asker], SUBPROTOCOL):
-        asker.go()
-        async with asyncio.timeout(PATIENCE_S + count * (pause_s + 0.1)):
-            await asker.finished
-    return Latencies(sorted(asker.seconds[1:]))
+    return await latencies(url, _PingPong(count, pause_s), PATIENCE_S + count * (pause_s + 0.1), SUBPROTOCOL)
 
 
 async def _frame_delays(url: str, count: int, size: int, every_ms: int) -> Latencies:
-    asker = _Paced(count, size, every_ms)
-    async with opened(url, [asker], SUBPROTOCOL):
-        asker.go()
-        async with asyncio.timeout(PATIENCE_S + count * every_ms / 100):
-            await asker.finished
-    return Latencies(sorted(asker.seconds[1:]))
+    return await latencies(url, _Paced(count, size, every_ms), PATIENCE_S + count * every_ms / 100, SUBPROTOCOL)
 
 
 async def _burst(
     url: str, sockets: int, frames: int, size: int, ready: Callable[[], None], ended: Callable[[], None]
 ) -> Burst:
     counters = [_Counter(frames, size) for _ in range(sockets)]
-    async with opened(url, counters, SUBPROTOCOL):
-        for counter in counters:
-            counter.open_the_way()
-        async with asyncio.timeout(PATIENCE_S):
-            await asyncio.gather(*(counter.finished for counter in counters))
-        ready()
-        started = time.perf_counter()
-        for counter in counters:
-            counter.go()
-        quiet_since = await all_or_quiet(counters)
-        ended()
-    ended_at = max(counter.ended_at for counter in counters) if quiet_since is None else quiet_since
+    wall_s = await burst_over(url, counters, ready, ended, SUBPROTOCOL)
     seen = sum(counter.heard for counter in counters) // engine.content_size(size)
-    return Burst(sockets * frames, seen, sockets * frames - seen, 0, ended_at - started)
+    return Burst(sockets * frames, seen, sockets * frames - seen, 0, wall_s)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 from uuid import uuid4
@@ -103,7 +104,7 @@ class PlainDialogue:
         await self._send(plain.encode_error(error))
 
 
-class TurnDialogue:
+class TurnDialogue(ABC):
     """What query and miva.v1 have in common: turns of `conversation`, told from the log."""
 
     def __init__(self, speaker: Speaker, caller: str, send: Send) -> None:
@@ -129,8 +130,9 @@ class TurnDialogue:
             if asked.conversation_id not in self._following:
                 self._following.follow(asked.conversation_id, asked.label, asked.seq)
 
+    @abstractmethod
     async def _tell(self, event: Event, place: Place | None) -> None:
-        raise NotImplementedError
+        """Sends an event in the words of the dialect."""
 
 
 class QueryDialogue(TurnDialogue):

@@ -147,7 +147,7 @@ class Hub:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        self._channel, self.connected = "", False
+        self._task, self._channel, self.connected = None, "", False
         self._join_all_again()  # for whoever subscribes later: the channel will be another
 
     def _tell_here(self, topic: str, news: News) -> None:

@@ -106,3 +106,4 @@ async def test_closing_lets_the_last_news_go_out(log: EventLog, talk: Talk, else
     await log.append(talk.conversation_id, fenced(talk.fence, [Delta("good bye")], 10.0))
     await hub.close()
     await eventually(lambda: elsewhere)
+    assert [stored.event for stored in words(elsewhere)] == [Delta("good bye")]

@@ -86,6 +86,23 @@ async def test_a_process_keeps_one_channel_over_failures(layer_of_this_test: Non
             assert {key: client.zcard(key) for key in groups} == dict.fromkeys(groups, 1)
 
 
+def test_a_hub_that_was_closed_is_as_new_for_the_next_loop(layer_of_this_test: None) -> None:
+    hub = Hub()
+
+    async def hear() -> None:
+        unsubscribe = hub.subscribe("anything", lambda _: None)
+        await eventually(lambda: hub.connected)
+        unsubscribe()
+        await hub.close()
+        hub.subscribe("nothing", lambda _: None)()
+        await hub.close()
+
+    for _ in range(2):
+        asyncio.run(hear())
+    hub._look_at("later")
+    assert "later" not in hub._changed, "nobody is there to take it away again"
+
+
 @given(st.text())
 def test_any_topic_has_a_name_that_the_layer_takes(topic: str) -> None:
     layer = get_channel_layer()
