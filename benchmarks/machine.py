@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -27,11 +28,13 @@ PACKAGES = (
 )
 
 
-def description() -> str:
-    """Two sentences for above the table."""
+def description(packages: Sequence[str] = PACKAGES, *, with_nginx: bool = True) -> str:
+    """Two sentences for above the table, with the versions of these packages where they are installed."""
     cores = len(os.sched_getaffinity(0))
     system = f"{_value('/proc/cpuinfo', 'model name')}, {cores} cores, {_memory()}, Linux {platform.release()}"
-    versions = [f"Python {platform.python_version()}", *(_package(name) for name in PACKAGES), _nginx()]
+    versions = [f"Python {platform.python_version()}", *(_package(name) for name in packages)]
+    if with_nginx:
+        versions.append(_nginx())
     return f"Machine: {system}. Versions: {', '.join(version for version in versions if version)}."
 
 

@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 
 import environ
 
+from epsilon import language_models
+
 BASE_DIR: Final = Path(__file__).resolve().parent.parent
 VERSION: Final = "0.1.0"
 
@@ -349,6 +351,16 @@ MIVA_ENGINE_TOTAL_S = _number("MIVA_ENGINE_TOTAL_S", 600, 0.05)
 MIVA_ENGINE_MAX_FRAME = 16 * 2**20
 """Bytes of one frame of an engine (contract section 2)."""
 
+MIVA_VECTOR_STORE = _text("MIVA_VECTOR_STORE", "auto")
+"""Of the embedded engine: auto, files, pgvector, faiss, or package.module.Class."""
+MIVA_LLM: dict[str, Any] | None = None
+"""The embedded engine's language models, as it is given them; None: answers in the documents' own words."""
+try:
+    MIVA_LLM = language_models.from_environment({_name: _text(_name) for _name in language_models.NAMES})
+except ValueError as _why:
+    _wrong, _, _remedy = str(_why).partition(". ")
+    _problem("miva.E016", f"{_wrong}.", _remedy)
+
 MIVA_MAX_FILE_BYTES = int(_number("MIVA_MAX_FILE_MB", 50, 0.001, 2000) * 2**20)
 MIVA_MAX_PAGES = int(_number("MIVA_MAX_PAGES", 5000, 1))
 MIVA_MAX_MESSAGE = 100_000
@@ -368,7 +380,8 @@ if not set(MIVA_PDF_ENGINES) <= set(_PDF_ENGINES):
     MIVA_PDF_ENGINES = _PDF_ENGINES
 MIVA_PDF_TIMEOUT_S = _number("MIVA_PDF_TIMEOUT_S", 60, 0.1)
 MIVA_PDF_MEMORY_MB = int(_number("MIVA_PDF_MEMORY_MB", 1024, 128))
-MIVA_PDF_WORKERS = int(_number("MIVA_PDF_WORKERS", min(8, max(2, os.cpu_count() or 2)), 1, 64))
+# One more than cores: while the server keeps one file's text, there is another to read on every core.
+MIVA_PDF_WORKERS = int(_number("MIVA_PDF_WORKERS", min(8, max(2, (os.cpu_count() or 1) + 1)), 1, 64))
 MIVA_OCR = _text("MIVA_OCR", "auto").lower()
 if MIVA_OCR not in {"auto", "off"}:
     _problem("miva.E011", f"MIVA_OCR is “{MIVA_OCR}”.", "Write MIVA_OCR=auto or MIVA_OCR=off.")

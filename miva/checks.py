@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from importlib.util import find_spec
 from typing import Any
 
 from django.conf import settings
@@ -48,6 +49,26 @@ def sqlite_has_full_text_search(**_: Any) -> list[CheckMessage]:
     finally:
         connection.close()
     return []
+
+
+@register()
+def vector_store_can_be_used(**_: Any) -> list[CheckMessage]:
+    """What can be told of the embedded engine's vector store without opening it; the engine's log tells the rest."""
+    name = settings.MIVA_VECTOR_STORE
+    parts = name.split(".")
+    wrong = hint = ""
+    if name == "pgvector":
+        if settings.DATABASES["default"]["ENGINE"] != "django.db.backends.postgresql":
+            wrong, hint = "needs a PostgreSQL database", "Set DATABASE_URL=postgresql://…, or MIVA_VECTOR_STORE=auto."
+    elif name == "faiss":
+        if find_spec("faiss") is None:
+            wrong, hint = "needs a package that is not installed", "Run: pip install faiss-cpu"
+    elif name not in {"auto", "files"} and not (
+        len(parts) > 1 and all(map(str.isidentifier, parts)) and find_spec(parts[0])
+    ):
+        wrong = "is no vector store that there is"
+        hint = "Write one of auto, files, pgvector, faiss, or package.module.Class of an installed package."
+    return [Error(f"MIVA_VECTOR_STORE={name} {wrong}.", hint=hint, id="miva.E017")] if wrong else []
 
 
 @register()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from uuid import UUID
 
 from django.db import IntegrityError
@@ -42,8 +43,9 @@ async def ask(speaker: Speaker, request: Ask, caller: str, *, all_documents: boo
     files = await question_files.receive(speaker.owner_id, request)
     asked = None
     try:
-        about = [document.pk for document in found] + [file.document.pk for file in files]
-        asked = await _store(speaker.owner_id, request, about, files, has_options=not all_documents)
+        about = [document.pk for document in found.documents] + [file.document.pk for file in files]
+        known = None if files else found.conversation  # files take long, and meanwhile it may be deleted
+        asked = await _store(speaker.owner_id, request, known, about, files, has_options=not all_documents)
     finally:
         if asked is None:
             await question_files.abandon(files, request.id)
@@ -68,22 +70,39 @@ async def cancel(speaker: Speaker, turn_id: str) -> None:
         turn_runner.ring()  # the one behind it may be the first now
 
 
-def _look_up(owner_id: UUID, request: Ask, all_documents: bool) -> Asked | list[Document]:
-    """The turn, where this was asked before, else what the question is about."""
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What a new question is about, and its conversation (key and label) where that is there already."""
+
+    documents: Sequence[Document]
+    conversation: tuple[UUID, str] | None
+
+
+def _look_up(owner_id: UUID, request: Ask, all_documents: bool) -> Asked | _Found:
+    """The turn, where this was asked before, else what there is for a new one."""
     before = turn_rows.asked_before(owner_id, storable(request.id))
     if before is not None:
         return before
     if request.replaces is not None:
         turn_rows.find(owner_id, request.replaces, storable(request.conversation or ""))
+    known = history.known_conversation(owner_id, request.conversation) if request.conversation else None
     if all_documents:
-        return document_rows.all_ready(owner_id)
-    if request.conversation and not request.documents and not request.files:
-        return history.documents_in_use(owner_id, request.conversation)
-    return document_rows.owned(owner_id, request.documents)
+        documents = document_rows.all_ready(owner_id)
+    elif request.documents or request.files:
+        documents = document_rows.owned(owner_id, request.documents)
+    else:
+        documents = history.documents_in_use(known[0]) if known else []
+    return _Found(documents, known)
 
 
 async def _store(
-    owner_id: UUID, request: Ask, about: Sequence[UUID], files: Sequence[InlineFile], *, has_options: bool
+    owner_id: UUID,
+    request: Ask,
+    known: tuple[UUID, str] | None,
+    about: Sequence[UUID],
+    files: Sequence[InlineFile],
+    *,
+    has_options: bool,
 ) -> Asked | None:
     """Logs `accepted` and starts what then runs here; None where the same id was asked at the same moment elsewhere."""
     question = Question(
@@ -93,7 +112,7 @@ async def _store(
         {} if has_options else None,
         UUID(request.replaces) if request.replaces else None,
     )
-    conversation_id, label = await in_thread(history.conversation_of)(owner_id, request.conversation)
+    conversation_id, label = known or await in_thread(history.conversation_of)(owner_id, request.conversation)
     work = Accept(conversation_id, question, may_claim=turn_runner.has_room)
     try:
         stored = await log.append(conversation_id, work)

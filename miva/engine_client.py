@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,11 +20,15 @@ from miva.engine_unix_socket import UnixEngineSocket
 from miva.protocol import engine
 from miva.protocol.errors import EngineError, EngineFailed, EngineTimeout, EngineUnavailable
 
+logger = logging.getLogger("miva.engine_client")
+
 FAILURES_TO_OPEN = 3
 FIRST_REST_S, LONGEST_REST_S = 2.0, 60.0
 START_S = 20.0
 """The embedded engine may be on its way up (again): a question waits for it that long. So does a question that is asked
 again, whatever its engine."""
+RETURN_POLL_S = 0.5
+"""Between two looks whether an engine that did not take a connection takes one now."""
 HELLO_S = 5.0
 PROBE_AGAIN_S = 5.0
 CLOSE_S = 1.0
@@ -159,21 +164,28 @@ def addresses() -> list[Address]:
     return sorted(known, key=lambda address: address.breaker.rests_until(now))
 
 
-async def open_link(*, documents: bool, tried: set[str] | None = None) -> Link:
+async def open_link(*, documents: bool, tried: set[str] | None = None, patience_s: float = 0.0) -> Link:
     """A new connection to the first engine that takes one; raises EngineUnavailable.
 
     `documents` offers miva.engine.v1. Addresses whose URL is in `tried` come last: a retry prefers another engine.
+    Where none takes one, all are tried again for `patience_s` seconds, so that an engine may be started anew.
     """
-    order = sorted(addresses(), key=lambda address: address.url in (tried or ()))
-    for address in order:
-        try:
-            link = await open_at(address, documents=documents)
-        except OSError:
-            address.breaker.failed(time.monotonic())
-        else:
-            address.breaker.worked()
-            return link
-    raise EngineUnavailable()
+    deadline = time.monotonic() + patience_s
+    while True:
+        failures = []
+        for address in sorted(addresses(), key=lambda address: address.url in (tried or ())):
+            try:
+                link = await open_at(address, documents=documents)
+            except OSError as why:
+                address.breaker.failed(time.monotonic())
+                failures.append(f"{address.label}: {str(why) or type(why).__name__}")
+            else:
+                address.breaker.worked()
+                return link
+        if time.monotonic() + RETURN_POLL_S > deadline:
+            logger.warning("No engine takes a connection (%s)", "; ".join(failures))
+            raise EngineUnavailable()
+        await asyncio.sleep(RETURN_POLL_S)
 
 
 async def open_at(address: Address, *, documents: bool) -> Link:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from django.conf import settings
 
 from miva.engine_client import Link, greeted, open_link, remember
 from miva.protocol import engine
 from miva.protocol.envelope import WrappedFile
+from miva.protocol.errors import EngineFailed
 from miva.protocol.events import Failed, Progress
 
 LONGEST_ENVELOPE = 10_000_000
 """Characters of text that one question's documents may have together where they travel with it."""
+
+
+NOTHING_MORE_S = 5.0
+"""An engine that works on at a document it has indexed says so more often than this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +52,11 @@ async def send_documents(link: Link, documents: Sequence[TextDocument], owner: s
 async def index_document(document: TextDocument, owner: str, on_progress: Callable[[int, int], None]) -> int | None:
     """Has the engine keep a document ahead of questions; returns its chunks, None where the engine keeps none.
 
-    Raises EngineFailed.
+    Returns once the document can be asked about. What the engine tells of its further work on it (vectors, that follow
+    in the background) goes to `on_progress` too. Raises EngineFailed.
     """
     link = await open_link(documents=True)
+    goes_on = False
     try:
         remember(await greeted(link) if link.keeps_documents else None)
         if not link.keeps_documents:
@@ -58,11 +67,38 @@ async def index_document(document: TextDocument, owner: str, on_progress: Callab
                 case Progress(done=done, total=total):
                     on_progress(done, total)
                 case engine.Indexed(id, chunks) if id == document.id:
+                    goes_on = True
+                    _in_background(_follow(link, on_progress))
                     return chunks
                 case Failed(error):
                     raise error
     finally:
+        if not goes_on:
+            await link.close()
+
+
+async def _follow(link: Link, on_progress: Callable[[int, int], None]) -> None:
+    """Passes on what is told of a document that can be asked about, until that is complete or nothing more is told."""
+    try:
+        done, total = 0, 1
+        while done < total:
+            told = engine.read(await link.receive_within(NOTHING_MORE_S), keeps_documents=True)
+            if isinstance(told, Progress):
+                done, total = told.done, told.total
+                on_progress(done, total)
+    except EngineFailed:  # silent, or gone: that is no trouble any more
+        pass
+    finally:
         await link.close()
+
+
+def _in_background(work: Coroutine[Any, Any, None]) -> None:
+    task = asyncio.get_running_loop().create_task(work, name="following an index")
+    _following.add(task)
+    task.add_done_callback(_following.discard)
+
+
+_following: set[asyncio.Task[None]] = set()
 
 
 async def forget_document(content_id: str) -> None:

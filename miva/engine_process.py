@@ -21,6 +21,8 @@ from pathlib import Path
 
 from django.conf import settings
 
+from miva.engine_config import open_config
+
 logger = logging.getLogger("miva.engine_process")
 
 LOCK_POLL_S = 0.5
@@ -93,10 +95,12 @@ class _Watcher(threading.Thread):
         ]
         while not self._ending.is_set():
             started = time.monotonic()
+            config = open_config()
             try:
                 self._child = subprocess.Popen(
-                    command,
+                    [*command, "--config", str(config)],
                     stdin=subprocess.PIPE,
+                    pass_fds=(config,),
                     stdout=subprocess.DEVNULL,
                     cwd=settings.BASE_DIR,
                     start_new_session=True,  # Ctrl-C in a terminal is the relay's to handle, which then ends the engine
@@ -105,6 +109,8 @@ class _Watcher(threading.Thread):
                 logger.error("The embedded engine cannot be started (%s); trying again", why)
                 self._ending.wait(LONGEST_PAUSE_S)
                 continue
+            finally:
+                os.close(config)
             if self._ending.is_set():  # stop() may have looked before there was a child to end
                 self._child.terminate()
             code = self._child.wait()

@@ -18,9 +18,9 @@ from urllib.request import getproxies, proxy_bypass
 import picows
 from picows import WSCloseCode, WSFrame, WSMsgType, WSTransport
 
-MOST_WAITING = 64 * 1024
+MOST_WAITING = 16 * 1024
 """Characters that may wait to be read before the engine's socket is left alone; one frame may exceed it."""
-KERNEL_BUFFER = 64 * 1024
+KERNEL_BUFFER = 16 * 1024
 """Bytes that the kernel may hold of what the engine sent. Left to itself it takes megabytes, picows reads as much at
 once (its buffer doubles with each read that fills it), and all of that is parsed before a pause can begin."""
 PING_S = 20.0

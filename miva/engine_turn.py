@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,7 +25,6 @@ THINKING_S = 1.0
 engine's whole reply, or a cancel, may come first (contract, v1-untyped-engine.jsonl and v1-queue-cancel.jsonl)."""
 LATE_S = 60.0
 """How long after a turn's end an untyped engine is still listened to."""
-RETURN_POLL_S = 0.5
 TOO_LONG = "The answering engine took too long for the whole answer, so it was stopped."
 
 
@@ -54,12 +54,26 @@ class EngineQuestion:
     an engine that is on its way up again is waited for."""
 
 
-class EngineTurn:
-    """Asks once; iterate `events`. `cancel` stops the engine from another task. `at` asks one engine in particular."""
+async def let_go(opening: asyncio.Task[Link]) -> None:
+    """Ends a connection that was begun ahead of a question that is not asked now."""
+    opening.cancel()
+    with contextlib.suppress(asyncio.CancelledError, EngineFailed):
+        link = await opening
+        await link.close()
 
-    def __init__(self, question: EngineQuestion, at: Address | None = None) -> None:
+
+class EngineTurn:
+    """Asks once; iterate `events`. `cancel` stops the engine from another task.
+
+    `at` asks one engine in particular; `opening` is a connection that was begun ahead of the question (`open_link`).
+    """
+
+    def __init__(
+        self, question: EngineQuestion, at: Address | None = None, opening: asyncio.Task[Link] | None = None
+    ) -> None:
         self._question = question
         self._at = at
+        self._opening = opening
         self._link: Link | None = None
         self._text: list[str] = []
         self._replies: list[str] = []
@@ -168,14 +182,12 @@ class EngineTurn:
                 return await open_at(self._at, documents=True)
             except OSError as why:
                 raise EngineUnavailable() from why
-        deadline = asyncio.get_running_loop().time() + (START_S if self._question.is_repeated else 0.0)
-        while True:
-            try:
-                return await open_link(documents=True, tried=tried)
-            except EngineUnavailable:
-                if asyncio.get_running_loop().time() >= deadline:
-                    raise
-            await asyncio.sleep(RETURN_POLL_S)
+        opening, self._opening = self._opening, None
+        if opening is not None:
+            with contextlib.suppress(EngineUnavailable):  # it was tried once; now there is patience
+                return await opening
+        patience_s = START_S if self._question.is_repeated else settings.MIVA_ENGINE_CONNECT_S
+        return await open_link(documents=True, tried=tried, patience_s=patience_s)
 
     async def _next(self, link: Link, ends_at: float) -> list[engine.EngineEvent]:
         """The engine's next words; none after the quiet that ends an untyped answer."""
@@ -237,8 +249,13 @@ class EngineTurn:
         return Done(text, done.sources or self._sources)
 
     def _end_of_closed(self, why: EngineClosed) -> Event:
-        """A connection's end after some frames ends the answer, unless it broke in the middle of a typed one."""
-        if self._replies or (self._text and why.clean):
+        """A connection's end after some frames ends the answer, unless it broke in the middle of a typed one.
+
+        What stands before the pieces of an answer (a stray frame that no word of the contract fits) does not make them
+        whole; a reply behind them does, as the quiet behind it would.
+        """
+        is_whole = why.clean or self._last_was_untyped or not self._text
+        if is_whole and (self._replies or self._text):
             return self._done(Done("", ()))
         return Failed(EngineError() if why.clean or not self._heard else EngineBroke())
 

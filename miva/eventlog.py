@@ -24,6 +24,7 @@ from miva.protocol.events import Event, Gap
 
 __all__ = [
     "AWAY",
+    "PATIENCE_S",
     "Entry",
     "EventLog",
     "Fence",

@@ -54,12 +54,19 @@ def claim_plain_id(owner_id: UUID, unique_id: str) -> UUID:
     raise Forbidden()
 
 
+def known_conversation(owner_id: UUID, label: str) -> tuple[UUID, str] | None:
+    """The owner's conversation of this label, where there is one: its key and its label."""
+    name = storable(label)
+    found = plain_sql.rows(f"SELECT id FROM {_CONVERSATION} WHERE owner_id = %s AND label = %s", (owner_id, name))  # noqa: S608
+    return (plain_sql.uuid_of(found[0][0]), name) if found else None
+
+
 def conversation_of(owner_id: UUID, label: str | None) -> tuple[UUID, str]:
     """The owner's conversation of this label, made where it is new; without a label a new one. With its label."""
+    known = known_conversation(owner_id, label) if label else None
+    if known is not None:
+        return known
     name = storable(label) if label else str(uuid.uuid4())
-    found = plain_sql.rows(f"SELECT id FROM {_CONVERSATION} WHERE owner_id = %s AND label = %s", (owner_id, name))  # noqa: S608
-    if found:
-        return plain_sql.uuid_of(found[0][0]), name
     conversation, _ = Conversation.objects.get_or_create(owner_id=owner_id, label=name)
     return conversation.pk, name
 
@@ -123,14 +130,13 @@ def recent(conversation_id: UUID) -> list[dict[str, str]]:
     return messages[::-1]
 
 
-def documents_in_use(owner_id: UUID, label: str) -> list[Document]:
+def documents_in_use(conversation_id: UUID) -> list[Document]:
     """What a conversation's last question with documents was about, which a question without any goes on about."""
     query = (
-        f"SELECT id FROM {_TURN} t WHERE conversation_id ="  # noqa: S608
-        f" (SELECT id FROM {_CONVERSATION} WHERE owner_id = %s AND label = %s)"
+        f"SELECT id FROM {_TURN} t WHERE conversation_id = %s"  # noqa: S608
         f" AND EXISTS (SELECT 1 FROM {_LINK} l WHERE l.turn_id = t.id) ORDER BY accepted_seq DESC LIMIT 1"
     )
-    last = plain_sql.rows(query, (owner_id, storable(label)))
+    last = plain_sql.rows(query, (conversation_id,))
     if not last:
         return []
     turn = Turn(pk=plain_sql.uuid_of(last[0][0]))
@@ -185,12 +191,14 @@ def named_sources(owner_id: UUID, sources: Iterable[Source]) -> list[Source]:
 def _named(source: Source, own: dict[str, tuple[str, str]]) -> Source:
     document, name = own.get(str(source.get("document")), (source.get("document"), source.get("name")))
     page, quote = source.get("page"), source.get("quote")
+    # Where an engine tells the quote's place on its page (`start` and `end`, in characters), clients get it too.
+    offsets = {end: source[end] for end in ("start", "end") if isinstance(source.get(end), int)}
     return {
         "document": storable(document) if isinstance(document, str) else None,
         "name": storable(name) if isinstance(name, str) else "",
         "page": page if isinstance(page, int) else None,
         "quote": storable(quote) if isinstance(quote, str) else "",
-    }
+    } | offsets
 
 
 def _touch(conversation_id: UUID, question: str) -> bool:

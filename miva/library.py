@@ -6,6 +6,7 @@ A document's row is leased to the process that reads it. When that process dies,
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ from miva.documents import reader
 from miva.documents.reader import Reading, Received
 from miva.engine_client import engine_info
 from miva.engine_documents import TextDocument, forget_document, index_document
+from miva.hub import hub, owner_topic
 from miva.in_thread import in_thread
 from miva.models import Document
 from miva.protocol.errors import Busy, EngineFailed, Internal, MivaError, NotFound, error_of
@@ -34,6 +36,7 @@ __all__ = [
 logger = logging.getLogger("miva.library")
 
 LOOK_S = 0.3
+"""How often a question looks whether its documents are read, beside what it hears of them."""
 LONGEST_WAIT_S = 3600.0
 """How long a question waits for a document at most, however lively that is."""
 
@@ -116,9 +119,23 @@ async def wait_until_read(documents: Sequence[Document]) -> list[Document]:
     Patience is counted from the last sign of life: bytes that came, a lease that was renewed.
     """
     patience = 2 * settings.MIVA_PDF_TIMEOUT_S + settings.MIVA_ENGINE_TIMEOUT_S
+    news = asyncio.Event()
+    deaf = [
+        hub.subscribe(owner_topic(owner_id), lambda _: news.set())
+        for owner_id in {document.owner_id for document in documents}
+    ]
+    try:
+        return await _watch(documents, news, patience)
+    finally:
+        for unsubscribe in deaf:
+            unsubscribe()
+
+
+async def _watch(documents: Sequence[Document], news: asyncio.Event, patience: float) -> list[Document]:
     began = time.monotonic()
     current, signs, seen = list(documents), None, began
     while any(document.status != Document.Status.READY for document in current):
+        news.clear()
         current = await in_thread(document_rows.fresh)([document.pk for document in documents])
         for document in current:
             if document.status == Document.Status.FAILED:
@@ -130,7 +147,8 @@ async def wait_until_read(documents: Sequence[Document]) -> list[Document]:
         if unready and (now - seen > patience or now - began > LONGEST_WAIT_S):
             raise Busy(f"The document “{unready[0].name}” is still being read. Please ask again in a moment.")
         if unready:
-            await asyncio.sleep(LOOK_S)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(news.wait(), LOOK_S)
     return current
 
 

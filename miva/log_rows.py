@@ -15,6 +15,7 @@ from uuid import UUID
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from miva import plain_sql
 from miva.models import Conversation, LogEvent, Turn
 from miva.protocol import stored
 from miva.protocol.events import Event
@@ -112,7 +113,7 @@ def held(works: Sequence[Fenced]) -> set[Fence]:
     connection = connections["default"]
     fences = {work.fence.turn_id: work.fence for work in works}
     lease_s = max(work.lease_s for work in works)
-    due, until = _from_now(connection, (1 - _RENEWED_AFTER) * lease_s), _from_now(connection, lease_s)
+    due, until = plain_sql.from_now((1 - _RENEWED_AFTER) * lease_s), plain_sql.from_now(lease_s)
     query = (
         f"SELECT id, worker, attempt, COALESCE(lease_until < {due[0]}, TRUE) FROM {_TURN}"  # noqa: S608
         f" WHERE id IN ({_marks(fences)}) AND state = %s"
@@ -144,35 +145,50 @@ def insert(rows: Sequence[Row], now: datetime) -> None:
     if not rows:
         return
     connection = connections["default"]
-    values = [
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(*_insertion(rows, now))
+        else:
+            created_at = connection.ops.adapt_datetimefield_value(now)
+            query = f"INSERT INTO {_LOG} ({_COLUMNS}) VALUES (%s, %s, %s, %s, %s, %s)"  # noqa: S608
+            cursor.executemany(query, [(*value, created_at) for value in _values(rows)])
+
+
+def _insertion(rows: Sequence[Row], now: datetime) -> tuple[str, list[datetime | str]]:
+    """PostgreSQL's statement for it, whose text is the same for any number of rows."""
+    of_json = "(r->>0)::uuid, (r->>1)::bigint, (r->>2)::uuid, (r->>3)::smallint, r->>4, %s"
+    query = f"INSERT INTO {_LOG} ({_COLUMNS}) SELECT {of_json} FROM json_array_elements(%s::json) AS r"  # noqa: S608
+    return query, [now, json.dumps(_values(rows), ensure_ascii=False)]
+
+
+def _values(rows: Sequence[Row]) -> list[tuple[str, int, str, int, str]]:
+    return [
         (at.conversation_id.hex, at.seq, at.turn_id.hex, at.attempt, row.body) for row in rows for at in (row.stored,)
     ]
-    created_at = connection.ops.adapt_datetimefield_value(now)
-    with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            of_json = "(r->>0)::uuid, (r->>1)::bigint, (r->>2)::uuid, (r->>3)::smallint, r->>4, %s"
-            query = f"INSERT INTO {_LOG} ({_COLUMNS}) SELECT {of_json} FROM json_array_elements(%s::json) AS r"  # noqa: S608
-            cursor.execute(query, [created_at, json.dumps(values, ensure_ascii=False)])
-        else:
-            query = f"INSERT INTO {_LOG} ({_COLUMNS}) VALUES (%s, %s, %s, %s, %s, %s)"  # noqa: S608
-            cursor.executemany(query, [(*value, created_at) for value in values])
 
 
-def set_heads(heads: dict[UUID, int]) -> None:
-    """Writes the heads of conversations that are locked."""
-    if not heads:
-        return
+def finish(rows: Sequence[Row], now: datetime, heads: dict[UUID, int]) -> None:
+    """Writes the last rows of a commit, and the heads of its conversations: one statement where that saves a way."""
     connection = connections["default"]
-    values = [(head, id.hex) for id, head in heads.items()]
+    if connection.vendor != "postgresql":
+        insert(rows, now)
+        if heads:
+            with connection.cursor() as cursor:
+                values = [(head, id.hex) for id, head in heads.items()]
+                cursor.executemany(f"UPDATE {_CONVERSATION} SET head = %s WHERE id = %s", values)  # noqa: S608
+        return
+    if not (rows or heads):
+        return
+    statement, parameters = _insertion(rows, now) if rows else ("SELECT", [])
+    if heads:
+        update = (
+            f"UPDATE {_CONVERSATION} AS c SET head = (r->>0)::bigint"  # noqa: S608
+            " FROM json_array_elements(%s::json) AS r WHERE c.id = (r->>1)::uuid"
+        )
+        statement = f"WITH moved AS ({update}) {statement}"
+        parameters = [json.dumps([(head, id.hex) for id, head in heads.items()]), *parameters]
     with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            query = (
-                f"UPDATE {_CONVERSATION} AS c SET head = (r->>0)::bigint"  # noqa: S608
-                " FROM json_array_elements(%s::json) AS r WHERE c.id = (r->>1)::uuid"
-            )
-            cursor.execute(query, [json.dumps(values)])
-        else:
-            cursor.executemany(f"UPDATE {_CONVERSATION} SET head = %s WHERE id = %s", values)  # noqa: S608
+        cursor.execute(statement, parameters)
 
 
 def existing(ids: Sequence[UUID]) -> set[UUID]:
@@ -185,13 +201,6 @@ def is_written(row: Row, now: datetime) -> bool:
     at = row.stored
     there = LogEvent.objects.filter(conversation_id=at.conversation_id, seq=at.seq, turn_id=at.turn_id)
     return there.filter(created_at=now, body=row.body).exists()
-
-
-def _from_now(connection: BaseDatabaseWrapper, seconds: float) -> tuple[str, list[str | float]]:
-    """So many seconds from now by the database's clock: an expression and its parameters."""
-    if connection.vendor == "postgresql":
-        return "(STATEMENT_TIMESTAMP() + MAKE_INTERVAL(secs => %s))", [seconds]
-    return "STRFTIME(%s, 'now', %s)", ["%Y-%m-%d %H:%M:%f", f"{seconds:+f} seconds"]
 
 
 def _by_key(connection: BaseDatabaseWrapper, ids: Iterable[UUID]) -> dict[UUID | str, UUID]:

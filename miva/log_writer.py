@@ -180,8 +180,7 @@ class Writer:
                     unwritten += rows
                     if rows:
                         heads[id] = head = head + len(rows)
-            log_rows.insert(unwritten, commit.at)
-            log_rows.set_heads(heads)
+            log_rows.finish(unwritten, commit.at, heads)
             if len(locked) < len(by_conversation):
                 self._leave([job for job in jobs if job.conversation_id not in locked], commit)
             commit.is_whole = True

@@ -77,7 +77,7 @@ class PlainChat:
         await self._connect_and_send()
 
     async def _connect_and_send(self, tried: set[str] | None = None) -> None:
-        link = await open_link(documents=False, tried=tried)
+        link = await open_link(documents=False, tried=tried, patience_s=settings.MIVA_ENGINE_CONNECT_S)
         try:
             for frame in self._unanswered:
                 await link.send(frame)

@@ -32,6 +32,13 @@ def uuid_of(value: UUID | str) -> UUID:
     return value if isinstance(value, UUID) else UUID(value)
 
 
+def from_now(seconds: float) -> tuple[str, list[str | float]]:
+    """So many seconds from now by the database's clock: an expression and its parameters."""
+    if connection.vendor == "postgresql":
+        return "(STATEMENT_TIMESTAMP() + MAKE_INTERVAL(secs => %s))", [seconds]
+    return "STRFTIME(%s, 'now', %s)", ["%Y-%m-%d %H:%M:%f", f"{seconds:+f} seconds"]
+
+
 def _adapted(parameters: Sequence[Any]) -> list[Any]:
     if connection.features.has_native_uuid_field:
         return list(parameters)

@@ -10,17 +10,19 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from enum import Enum
 from uuid import UUID
 
 from miva import history, library, question_files, turn_rows
+from miva.engine_client import Link, open_link
 from miva.engine_documents import TextDocument
-from miva.engine_turn import THINKING_S, EngineBroke, EngineQuestion, EngineTurn
+from miva.engine_turn import THINKING_S, EngineBroke, EngineQuestion, EngineTurn, let_go
 from miva.eventlog import AWAY, FencedOff, log
 from miva.in_thread import in_thread
 from miva.models import Document
 from miva.outbox import Outbox
+from miva.patiently import patiently
 from miva.protocol.errors import Internal, MivaError, NotFound
 from miva.protocol.events import Cancelled, Done, Event, Failed, Reply
 from miva.rendering import to_html
@@ -76,7 +78,7 @@ class RunningTurn:
         except (FencedOff, NotFound):
             logger.info("A turn was taken over by another process, or deleted")
         except Exception as why:  # the lease runs out, and whoever sees it first asks again
-            logger.error("The end of a turn could not be stored (%s)", why, exc_info=not isinstance(why, AWAY))
+            logger.error("A turn was let go, and its end is not stored (%s)", why, exc_info=not isinstance(why, AWAY))
         finally:
             self.is_over = True
             self._on_end(self, stored.next if stored is not None else None)
@@ -108,6 +110,8 @@ class RunningTurn:
             return Failed(why)
         except FencedOff:
             return None
+        except AWAY:  # for so long that an end could not be stored either
+            raise
         except Exception:
             logger.exception("A turn failed")
             return Failed(Internal())
@@ -115,9 +119,9 @@ class RunningTurn:
             self._is_ending = True
 
     async def _answer(self) -> Done | Failed:
-        documents = await self._documents()
+        question, opening = await self._question_and_link()
         while True:
-            self._engine = EngineTurn(await self._question(documents))
+            self._engine = EngineTurn(question, opening=opening)
             self._events = self._engine.events()
             end = await self._tell_until_the_end(self._events)
             may_ask_again = self.claim.options is not None and self.claim.attempt < MOST_ATTEMPTS
@@ -125,32 +129,49 @@ class RunningTurn:
                 return end
             await self._events.aclose()
             await self._begin_again()
+            question, opening = self._question(await patiently(self._facts)), None
 
-    async def _documents(self) -> list[Document]:
-        """What the question is about, once all of it was read, wherever that is done."""
+    async def _question_and_link(self) -> tuple[EngineQuestion, asyncio.Task[Link] | None]:
+        """The question, once all that it is about was read, wherever that is done; and the engine's connection, which
+        is made while the database is read."""
         reading = question_files.of(self.claim.turn_id)
         if reading is not None:
             await reading.wait(self._outbox.add)
-        return await library.wait_until_read(await in_thread(turn_rows.documents_of)(self.claim.turn_id))
+        opening = asyncio.create_task(open_link(documents=True), name="opening")
+        try:
+            facts = await patiently(self._facts)
+            if all(document.status == Document.Status.READY for document in facts.documents):
+                return self._question(facts), opening
+        except BaseException:
+            await let_go(opening)
+            raise
+        await let_go(opening)
+        awaited = facts.documents
+        documents = await patiently(lambda: library.wait_until_read(awaited))
+        facts = await patiently(self._facts)  # its asker may have signed in meanwhile
+        return self._question(replace(facts, documents=documents)), None
 
-    async def _question(self, documents: Sequence[Document]) -> EngineQuestion:
-        claim = self.claim
-        owner_id, recent = await in_thread(_asker_and_history)(claim)
+    async def _facts(self) -> _Facts:
+        return await in_thread(_facts_of)(self.claim)
+
+    def _question(self, facts: _Facts) -> EngineQuestion:
+        claim, documents = self.claim, facts.documents
         is_numbered = claim.options is not None
         return EngineQuestion(
             claim.message,
             list(dict.fromkeys(document.content_id for document in documents)),
             self._load,
-            str(owner_id),
+            str(facts.owner_id),
             sum(document.characters or 0 for document in documents),
-            recent,
+            facts.recent,
             options=claim.options,
             thinking_after_s=THINKING_S if is_numbered else 0.0,
             is_repeated=claim.attempt > 1,
         )
 
     async def _load(self, content_ids: Sequence[str]) -> list[TextDocument]:
-        return await library.load_texts(await in_thread(turn_rows.owner_of)(self.claim.turn_id), content_ids)
+        owner_id = await patiently(lambda: in_thread(turn_rows.owner_of)(self.claim.turn_id))
+        return await patiently(lambda: library.load_texts(owner_id, content_ids))
 
     async def _tell_until_the_end(self, events: AsyncGenerator[list[Event], None]) -> Done | Failed:
         outbox = self._outbox
@@ -175,13 +196,15 @@ class RunningTurn:
             await asyncio.wait([logging_it])
             if logging_it.exception() is None:
                 self.claim = work.claim
+                logger.info("Turn %s: the engine broke off, attempt %d begins", self.claim.turn_id, self.claim.attempt)
                 self._outbox = self._new_outbox()
 
     async def _close(self, end: Done | Failed | Cancelled) -> End:
         """Logs the turn's one end, which takes what waited behind it."""
+        if isinstance(end, Done):  # meanwhile what came just before the end is logged, and shown without it
+            answer = end
+            end = await patiently(lambda: in_thread(_as_shown)(self.claim, answer))
         before = await self._outbox.close()
-        if isinstance(end, Done):
-            end = await in_thread(_as_shown)(self.claim, end)
         work = End(self.claim, before, end)
         try:
             await log.append(self.claim.conversation_id, work)
@@ -218,8 +241,17 @@ class RunningTurn:
         self.stop(Why.LOST)
 
 
-def _asker_and_history(claim: Claim) -> tuple[UUID, list[dict[str, str]]]:
-    return turn_rows.owner_of(claim.turn_id), history.recent(claim.conversation_id)
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What the engine is told beside the question."""
+
+    owner_id: UUID
+    documents: Sequence[Document]
+    recent: Sequence[dict[str, str]]
+
+
+def _facts_of(claim: Claim) -> _Facts:
+    return _Facts(*turn_rows.asker_and_documents(claim.turn_id), history.recent(claim.conversation_id))
 
 
 def _as_shown(claim: Claim, done: Done) -> Done:

@@ -123,7 +123,11 @@ class TurnKeeper:
         work = Take(found)
         with contextlib.suppress(NotFound):  # the conversation was deleted
             await log.append(found.conversation_id, work)
+        if work.has_given_up:
+            logger.error("Turn %s failed: it was begun %d times and broke off", found.turn_id, found.attempt)
         if work.claim is not None:
+            if found.attempt and work.claim.turn_id == found.turn_id:
+                logger.info("Turn %s was left by its process, attempt %d begins", found.turn_id, work.claim.attempt)
             turn_runner.run(work.claim)
 
     async def _tidy(self) -> None:

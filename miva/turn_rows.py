@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
+from django.conf import settings
+from django.db import connection
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from miva import lease, plain_sql
 from miva.eventlog import Entry, Fence
@@ -20,6 +24,7 @@ LINK: Any = Turn.documents.through
 """The rows that say what a turn is about: `turn_id`, `document_id`, in their order."""
 UNFINISHED = (Turn.State.WAITING, Turn.State.RUNNING)
 _TURN, _CONVERSATION, _LINK = (model._meta.db_table for model in (Turn, Conversation, LINK))
+_DELETED = "This conversation was deleted."
 _IS_UNFINISHED = "state IN ('waiting', 'running')"
 
 
@@ -126,16 +131,22 @@ def owner_of(turn_id: UUID) -> UUID:
     """Whose turn this is now (a guest's moves to the account it signs in to); raises NotFound where it is gone."""
     found = plain_sql.rows(f"SELECT owner_id FROM {_TURN} WHERE id = %s", (turn_id,))  # noqa: S608
     if not found:
-        raise NotFound("This conversation was deleted.")
+        raise NotFound(_DELETED)
     return plain_sql.uuid_of(found[0][0])
 
 
-def documents_of(turn_id: UUID) -> list[Document]:
-    """What a question is about, in the order in which it was named."""
-    links = plain_sql.rows(f"SELECT document_id FROM {_LINK} WHERE turn_id = %s ORDER BY id", (turn_id,))  # noqa: S608
-    ids = [plain_sql.uuid_of(id) for (id,) in links]
-    found = Document.objects.in_bulk(ids)
-    return [found[id] for id in ids if id in found]
+def asker_and_documents(turn_id: UUID) -> tuple[UUID, list[Document]]:
+    """Whose a turn is now, and what it is about in the order in which that was named. Raises NotFound."""
+    query = (
+        f"SELECT t.owner_id, l.document_id FROM {_TURN} t LEFT JOIN {_LINK} l ON l.turn_id = t.id"  # noqa: S608
+        " WHERE t.id = %s ORDER BY l.id"
+    )
+    rows = plain_sql.rows(query, (turn_id,))
+    if not rows:
+        raise NotFound(_DELETED)
+    ids = [plain_sql.uuid_of(id) for _, id in rows if id is not None]
+    found = Document.objects.in_bulk(ids) if ids else {}
+    return plain_sql.uuid_of(rows[0][0]), [found[id] for id in ids if id in found]
 
 
 def unfinished(conversation_id: UUID) -> QuerySet[Turn]:
@@ -166,6 +177,38 @@ def before_accepting(conversation_id: UUID, client_id: str) -> tuple[UUID, bool,
     )
     [(owner_id, is_known, position)] = plain_sql.rows(query, (client_id, conversation_id))
     return plain_sql.uuid_of(owner_id), bool(is_known), position
+
+
+def insert(
+    owner_id: UUID,
+    conversation_id: UUID,
+    accepted_seq: int,
+    client_id: str,
+    message: str,
+    options: dict[str, Any] | None,
+    *,
+    is_ours: bool,
+) -> UUID:
+    """Stores a new turn and returns its key: one that this process has taken where `is_ours`, else one that waits.
+
+    Raises IntegrityError where the owner's client has used the id already.
+    """
+    id = uuid4()
+    until, of_until = plain_sql.from_now(settings.MIVA_LEASE_S) if is_ours else ("NULL", [])
+    values = ", ".join(["%s"] * 11)
+    statement = (
+        f"INSERT INTO {_TURN} (id, owner_id, conversation_id, accepted_seq, client_id, message, options, state,"  # noqa: S608
+        f" attempt, worker, created_at, cancel_asked, lease_until) VALUES ({values}, FALSE, {until})"
+    )
+    state = Turn.State.RUNNING if is_ours else Turn.State.WAITING
+    of_process = (state.value, 1, lease.WORKER) if is_ours else (state.value, 0, "")
+    chosen = None if options is None else json.dumps(options)
+    now = connection.ops.adapt_datetimefield_value(timezone.now())
+    plain_sql.changed(
+        statement,
+        (id, owner_id, conversation_id, accepted_seq, client_id, message, chosen, *of_process, now, *of_until),
+    )
+    return id
 
 
 def as_taken(attempt: int) -> dict[str, Any]:

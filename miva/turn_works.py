@@ -66,26 +66,21 @@ class Accept:
         if position >= MOST_UNFINISHED:
             raise Busy("Too many questions wait in this conversation. Please wait for an answer.")
         is_ours = not position and self._may_claim()
-        turn = Turn.objects.create(
-            owner_id=owner_id,
-            conversation_id=self._conversation_id,
-            client_id=asked.client_id,
-            message=asked.message,
-            options=asked.options,
-            accepted_seq=head + len(entries) + 1,
-            **(turn_rows.as_taken(1) if is_ours else {}),
+        seq = head + len(entries) + 1
+        turn_id = turn_rows.insert(
+            owner_id, self._conversation_id, seq, asked.client_id, asked.message, asked.options, is_ours=is_ours
         )
         if asked.documents:
             mine = Document.objects.filter(owner_id=owner_id, pk__in=asked.documents)
             if mine.count() != len(asked.documents):
                 raise NotFound("A document was deleted at this moment. Please ask again.")
-            links = [turn_rows.LINK(turn_id=turn.pk, document_id=id) for id in asked.documents]
+            links = [turn_rows.LINK(turn_id=turn_id, document_id=id) for id in asked.documents]
             turn_rows.LINK.objects.bulk_create(links)
-        self.turn_id = turn.pk
+        self.turn_id = turn_id
         if is_ours:
-            self.claim = Claim(turn.pk, self._conversation_id, 1, asked.message, asked.options)
+            self.claim = Claim(turn_id, self._conversation_id, 1, asked.message, asked.options)
         about = tuple(str(id) for id in asked.documents)
-        return [*entries, Entry(turn.pk, 0, Accepted(asked.client_id, asked.message, about, position))]
+        return [*entries, Entry(turn_id, 0, Accepted(asked.client_id, asked.message, about, position))]
 
     def _replace(self, owner_id: UUID, replaced_id: UUID) -> list[Entry]:
         """Ends a turn and those after it where they are not over, and takes their messages out of the history."""
@@ -183,9 +178,11 @@ class Take:
     def __init__(self, found: turn_rows.Abandoned) -> None:
         self._found = found
         self.claim: Claim | None = None
+        self.has_given_up = False
+        """Whether it was asked often enough."""
 
     def __call__(self, _: int) -> Sequence[Entry]:
-        self.claim = None
+        self.claim, self.has_given_up = None, False
         found = self._found
         turn = turn_rows.abandoned().filter(pk=found.turn_id, attempt=found.attempt).first()
         if turn is None:  # somebody was faster
@@ -197,6 +194,7 @@ class Take:
         if turn.cancel_asked:
             end = Cancelled()
         elif turn.attempt >= MOST_ATTEMPTS:
+            self.has_given_up = True
             end = Failed(Internal("The answer was begun three times and broke off each time. Please ask again."))
         if end is None:
             self.claim = turn_rows.take(turn)

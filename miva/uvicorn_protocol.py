@@ -13,8 +13,8 @@ from typing import Any, cast
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.protocol import State
 
-MOST_HELD = 64 * 1024
-"""Bytes that are held back at most; a transport's own bound on what a slow reader may leave is as large."""
+MOST_HELD = 16 * 1024
+"""Bytes that are held back at most, and that a slow reader may leave before the sender has to wait."""
 SEND_BUFFER = 128 * 1024
 """Bytes that the kernel may hold for a reader (Linux doubles it). Left alone it takes up to 4 MB from the fast and the
 deaf alike: 50 deaf readers then held 141 MB, and everybody else waited while these were written."""
@@ -90,6 +90,7 @@ class JoiningProtocol(WebSocketsSansIOProtocol):
         if sock is not None:
             with contextlib.suppress(OSError):  # a Unix socket's bounds are its own
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        cast("asyncio.Transport", transport).set_write_buffer_limits(high=MOST_HELD)
         joining = JoiningTransport(cast("asyncio.Transport", transport), self.loop)
         super().connection_made(joining)
 

@@ -13,6 +13,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+from tests.models import lend_model
+
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
 START_S = 60.0 * float(os.environ.get("TEST_PATIENCE", "1"))
@@ -81,6 +83,9 @@ class Product:
 
     def start(self) -> Product:
         """Returns when the server answers; raises RuntimeError with its last words where it does not."""
+        if not {"MIVA_ENGINE_URL", "MIVA_DATA_DIR"} & set(self.settings):
+            self.data.mkdir(exist_ok=True, mode=0o700)
+            lend_model(self.data / "engine")
         with (self.folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
                 command_for(self.server, self.port, self.application),

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from epsilon import language_models
 from tests.product import PATIENCE_S, ROOT, Product, command_for, free_port
 
 READERS = {"_text", "_words", "_flag", "_number"}
@@ -26,7 +27,7 @@ os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 
 def read_by_settings() -> set[str]:
     """The names that epsilon/settings.py takes from the environment."""
-    found = set()
+    found = set(language_models.NAMES)  # handed in as a whole
     for node in ast.walk(ast.parse((ROOT / "epsilon/settings.py").read_text())):
         if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
             function = ast.unparse(node.func)
@@ -83,6 +84,8 @@ BAD = [
     ("MIVA_ENGINE_URL", "http://127.0.0.1:8001", "miva.E009", "ws://127.0.0.1:8001/ws/chat"),
     ("MIVA_PDF_ENGINES", "pdfium,acrobat", "miva.E010", "MIVA_PDF_ENGINES=pdfium,pypdf2"),
     ("MIVA_OCR", "maybe", "miva.E011", "MIVA_OCR=off"),
+    ("MIVA_LLM_MODEL", "mistral", "miva.E016", "MIVA_LLM_MODEL=bundled"),
+    ("MIVA_VECTOR_STORE", "chroma", "miva.E017", "pgvector, faiss, or package.module.Class"),
     ("MIVA_RATE", "60 a minute", "miva.E012", "MIVA_RATE=60/min"),
     ("EMAIL_URL", "mail.example.org", "miva.E0", "smtp"),
     ("MIVA_RATES", "1/s", "miva.W001", ".env.example"),
@@ -135,6 +138,7 @@ REFUSALS = [
     ("uvicorn", {"MIVA_DATA_DIR": "/dev/null/data"}, ["MIVA_DATA_DIR"]),
     ("daphne", {"DEBUG": "off"}, ["SECRET_KEY is missing", "ALLOWED_HOSTS is missing"]),
     ("runserver", {"DEBUG": "off"}, ["SECRET_KEY is missing", "ALLOWED_HOSTS is missing"]),
+    ("uvicorn", {"MIVA_VECTOR_STORE": "pgvector"}, ["MIVA_VECTOR_STORE=pgvector needs a PostgreSQL", "DATABASE_URL="]),
     ("serve", {"DEBUG": "off"}, ["SECRET_KEY is missing", "ALLOWED_HOSTS is missing"]),
 ]
 

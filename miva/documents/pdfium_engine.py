@@ -25,6 +25,8 @@ FEW_LETTERS = 20
 """A page with fewer letters or digits may be a scan (design section 4)."""
 _MAX_OBJECTS = 2000
 """Objects of a page that are looked at to find a scan's picture, and fields that are looked at for their values."""
+_MOST_SHOWN = 20_000
+"""Characters of one field that a page can show, small print included."""
 _FIELDS_WITH_TEXT = (
     pdfium_c.FPDF_FORMFIELD_TEXTFIELD,
     pdfium_c.FPDF_FORMFIELD_COMBOBOX,
@@ -126,21 +128,34 @@ def _with_form_fields(document: Any, index: int, page: Any, before: str) -> tupl
     """The text with what was filled into the page's fields, and the page as it is to be used from here on.
 
     A flattened page has each field's value where it stands, but some pages lose their fonts' character maps by it: then
-    the values are listed below the text from before. Flattening invalidates the page, which is loaded anew.
+    the values are listed below the text from before. So they are where one is too long for any page, which shows only
+    its beginning (and keeps pdfium busy for longer than a hundred other pages). Flattening invalidates the page, which
+    is loaded anew.
     """
     values = _field_values(document, page)
     listed = "\n".join([before, *values])
+    if max(map(len, values), default=0) > _MOST_SHOWN:
+        return listed, page
     try:
-        page.flatten()
+        if page.flatten() == pdfium_c.FLATTEN_NOTHINGTODO:
+            return _fuller(before, listed), page
         page.close()
         page = document[index]
     except pypdfium2.PdfiumError:
         return listed, page
-    flat = _text(page)
-    # By characters, not words: a value in a field of boxes comes out as "1 2 3", and a choice as what is shown for it.
+    return _fuller(_text(page), listed), page
+
+
+def _fuller(flat: str, listed: str) -> str:
+    """The flattened page's text, unless a quarter of what was listed is not in it.
+
+    By characters, not words: a value in a field of boxes comes out as "1 2 3", and a choice as what is shown for it.
+    """
+    if flat == listed:
+        return flat
     wanted = Counter("".join(listed.casefold().split()))
     lost = wanted - Counter(flat.casefold())
-    return (flat if 4 * lost.total() <= wanted.total() else listed), page
+    return flat if 4 * lost.total() <= wanted.total() else listed
 
 
 def _field_values(document: Any, page: Any) -> list[str]:

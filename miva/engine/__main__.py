@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import logging
 import os
 import sys
@@ -10,9 +11,14 @@ from pathlib import Path
 
 import uvloop
 
-from miva.engine.index import check_sqlite
+from miva.engine import config
+from miva.engine.embedding.queue import EmbeddingQueue
+from miva.engine.prose import Speaker
 from miva.engine.server import Address, CannotListen, listen
 from miva.engine.service import Service
+from miva.engine.stores.base import StoreError
+from miva.engine.stores.choose import open_stores
+from miva.engine.stores.sqlite_index import check_sqlite
 
 _LONGEST_SOCKET_PATH = 92  # 104 bytes on the strictest systems, with room for the temporary name
 
@@ -29,7 +35,7 @@ def main() -> int:
     logging.getLogger("websockets").setLevel(logging.CRITICAL)  # it logs a traceback for every port scan
     try:
         uvloop.run(_serve(options))
-    except CannotListen as error:
+    except (CannotListen, StoreError) as error:
         print(f"engine: {error}", file=sys.stderr)  # noqa: T201
         return 1
     return 0
@@ -37,8 +43,18 @@ def main() -> int:
 
 async def _serve(options: argparse.Namespace) -> None:
     address = Address(options.host, options.port, options.socket)
-    service = Service(options.data, options.wait_for_documents)
-    await listen(address, service, until_stdin_closes=options.until_stdin_closes)
+    given = config.read(options.config) if options.config is not None else config.Config()
+    library, vectors = open_stores(given.vector_store, options.data, given.database_url)
+    embeddings = EmbeddingQueue(options.data / "models")
+    speaker = Speaker(given.llm)
+    service = Service(library, vectors, embeddings, speaker, options.wait_for_documents)
+    beside = [asyncio.create_task(work) for work in (service.go_on(), speaker.warm())]
+    try:
+        await listen(address, service, until_stdin_closes=options.until_stdin_closes)
+    finally:
+        for task in beside:
+            task.cancel()
+        await speaker.close()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -47,6 +63,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=8001, help="port to listen on, 0 for any (default: %(default)s)")
     parser.add_argument("--socket", type=Path, help="listen on this Unix socket instead; an older engine's is replaced")
     parser.add_argument("--data", type=Path, required=True, help="folder to keep documents in; made if missing")
+    parser.add_argument(
+        "--config",
+        type=int,
+        metavar="DESCRIPTOR",
+        help="an open file to read more settings from, as JSON (miva/engine/config.py)",
+    )
     parser.add_argument("--until-stdin-closes", action="store_true", help="stop when standard input ends")
     parser.add_argument(
         "--wait-for-documents",

@@ -5,16 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from miva.engine import overview
-from miva.engine.index import Passage
-from miva.engine.search import Asked, SentenceHit, find
+from miva.engine.llm.task import Excerpt
+from miva.engine.search import Asked, Embed, Found, SentenceHit, find
+from miva.engine.stores.base import Passage
 from miva.engine.text import MAX_QUESTION, STOP_WORDS, fold, one_line, query_terms
 
 QUOTES = 3
 SOURCES = 5
-# Where no sentence holds this share of the question (by weight of its terms) they speak about something else.
-MIN_COVERAGE = 0.3
+# Below this (a half is what speaks about the question) not even the closest passage is worth showing.
+FAINT = 0.25
 _KEEP = 0.45  # a quote must be at least so good, measured by the best one
 
 _GREETING_WORDS = """
@@ -28,19 +30,35 @@ _GREETINGS = frozenset(_GREETING_WORDS.split())
 _ABOUT_ME = re.compile(
     r"(?:who|what) (?:are|r) (?:you|u)\b|what (?:can|do) you do|how do(?:es)? (?:you|this|it) work|\Ahelp\W*\Z"
 )
+_PRONOUN = re.compile(
+    r"\b(?:he|she|it|they|him|her|his|hers|its|them|their|theirs|this|that|these|those|there|then"
+    r"|er|sie|ihr|ihm|ihnen|dessen|il|elle|ils|elles|lui|leur|él|ella|ellos|ellas)\b",
+    re.IGNORECASE,
+)
 _INTRODUCTION = "I answer questions about documents in the documents' own words and say on which page they stand. "
 ATTACH = "Attach a PDF or a text file to your question, and I will look the answer up in it."
 
 
+Source: TypeAlias = dict[str, str | int | None]
+"""Where a quote stands: `document` (its id), `name`, `page` (None without pages), `quote` (the words, white space made
+single spaces), and `start` and `end`, the offsets in characters of the very passage in the page's text."""
+
+
 @dataclass(frozen=True)
 class Answer:
-    """What is said, and its sources, best first: document id, name, page (None without pages) and the exact quote."""
+    """What is said, and its sources, best first.
+
+    `excerpts` are what it was taken from, best first, for a language model to put it in its own words; none where
+    there is nothing to be put differently (a greeting, or nothing found).
+    """
 
     text: str
-    sources: list[dict[str, str | int | None]]
+    sources: list[Source]
+    excerpts: tuple[Excerpt, ...] = ()
+    is_overview: bool = False
 
 
-def compose(question: str, documents: Sequence[Asked], previous: str = "") -> Answer:
+def compose(question: str, documents: Sequence[Asked], embed: Embed, previous: str = "") -> Answer:
     """Answer a question from `documents`; `previous` is the question before it, for one that makes no sense alone."""
     question = question[:MAX_QUESTION]
     if _is_greeting(question):
@@ -52,10 +70,12 @@ def compose(question: str, documents: Sequence[Asked], previous: str = "") -> An
     if not question.strip() or overview.is_overview(question):
         text, quoted = overview.describe(list(documents))
         sources = [_source(documents[number], passage) for number, passage in quoted]
-        return Answer(text + _unread(documents), sources)
+        excerpts = [_excerpt(documents[number], [passage]) for number, passage in quoted]
+        return Answer(text + _unread(documents), sources, tuple(excerpts), is_overview=True)
     if _ABOUT_ME.match(fold(question).lower().strip()):
         return Answer(f"{_INTRODUCTION}Ask me anything about {_names(documents)}.", [])
-    return _quote(question, documents, previous if _is_fragment(question) else "")
+    found = find(question, documents, embed, previous if leans_on_another(question) else "")
+    return _quote(found, documents)
 
 
 def _is_greeting(question: str) -> bool:
@@ -63,28 +83,34 @@ def _is_greeting(question: str) -> bool:
     return 0 < len(words) <= 6 and all(w in _GREETINGS or w in STOP_WORDS for w in words) and words[0] in _GREETINGS
 
 
-def _is_fragment(question: str) -> bool:
+def leans_on_another(question: str) -> bool:
+    """Whether a question makes no sense alone: hardly a word with a topic, or a pronoun and no name it could mean."""
     terms = query_terms(question)
-    return len(terms) < 2 or all(term in STOP_WORDS for term in terms)
+    if len(terms) < 2 or all(term in STOP_WORDS for term in terms):
+        return True
+    words = question.split()
+    is_named = any(word[:1].isupper() or word[:1].isdigit() for word in words[1:] if word != "I")
+    return not is_named and _PRONOUN.search(question) is not None
 
 
-def _quote(question: str, documents: Sequence[Asked], previous: str) -> Answer:
-    found = find(question, documents, previous)
-    if not found:
+def _quote(found: Found, documents: Sequence[Asked]) -> Answer:
+    if found.relevance < FAINT:
         return Answer(f"I did not find this in {_names(documents)}. Try other words.{_unread(documents)}", [])
-    telling = [hit for hit in found if not hit.passage.heading] or found
+    telling = [hit for hit in found.sentences if not hit.passage.heading] or found.sentences
     best = _best(telling)
-    quotes = _merged(best)
+    quotes = _merged(best, documents)
     lines = [overview.quotation(passage, documents[number]) for number, passage, _ in quotes]
     if len(documents) > 1:
         lines = [f"{documents[number].name}: {line}" for (number, _, _), line in zip(quotes, lines, strict=True)]
-    if max(hit.coverage for hit in found) < MIN_COVERAGE:
+    if not found.is_telling:
         heading = f"I did not find this in {_names(documents)}; the closest passages are:"
     else:
         heading = "The documents say:" if len(documents) > 1 else "The document says:"
     text = f"{heading} {lines[0]}" if len(lines) == 1 else "\n\n".join([heading, *lines])
     ranked = [(number, passage) for number, passage, _ in sorted(quotes, key=lambda quote: -quote[2])]
-    return Answer(text + _unread(documents), _sources(documents, ranked, [hit for hit in telling if hit not in best]))
+    sources = _sources(documents, ranked, [hit for hit in telling if hit not in best])
+    excerpts = [_excerpt(documents[number], passages) for (number, _), passages in found.chunks]
+    return Answer(text + _unread(documents), sources, tuple(excerpts) if found.is_telling else ())
 
 
 def _best(hits: list[SentenceHit]) -> list[SentenceHit]:
@@ -93,7 +119,7 @@ def _best(hits: list[SentenceHit]) -> list[SentenceHit]:
     return [hits[0]] + [hit for hit in others if hit.score >= _KEEP * hits[0].score and hit.coverage > 0]
 
 
-def _merged(hits: list[SentenceHit]) -> list[tuple[int, Passage, float]]:
+def _merged(hits: list[SentenceHit], documents: Sequence[Asked]) -> list[tuple[int, Passage, float]]:
     """The sentences in reading order, neighbours joined as they stand, as (document, passage, best score)."""
     quotes: list[tuple[int, Passage, float]] = []
     last = -2
@@ -101,8 +127,8 @@ def _merged(hits: list[SentenceHit]) -> list[tuple[int, Passage, float]]:
         here = hit.passage
         if quotes and quotes[-1][0] == hit.document and quotes[-1][1].page == here.page and last + 1 == here.number:
             number, before, score = quotes[-1]
-            gap = "" if before.start + len(before.text) == here.start else " "
-            joined = replace(before, text=before.text + gap + here.text)
+            page = documents[number].index.page_text(here.page)
+            joined = replace(before, text=page[before.start : here.end])
             quotes[-1] = (number, joined, max(score, hit.score))
         else:
             quotes.append((hit.document, here, hit.score))
@@ -110,9 +136,7 @@ def _merged(hits: list[SentenceHit]) -> list[tuple[int, Passage, float]]:
     return quotes
 
 
-def _sources(
-    documents: Sequence[Asked], quoted: list[tuple[int, Passage]], others: list[SentenceHit]
-) -> list[dict[str, str | int | None]]:
+def _sources(documents: Sequence[Asked], quoted: list[tuple[int, Passage]], others: list[SentenceHit]) -> list[Source]:
     """What was quoted, then the best sentence of each further page, up to `SOURCES` in all."""
     sources = list(quoted)
     pages = {(number, passage.page) for number, passage in quoted}
@@ -123,9 +147,20 @@ def _sources(
     return [_source(documents[number], passage) for number, passage in sources]
 
 
-def _source(document: Asked, passage: Passage) -> dict[str, str | int | None]:
-    page = passage.page if document.paged else None
-    return {"document": document.id, "name": document.name, "page": page, "quote": one_line(passage.text)}
+def _source(document: Asked, passage: Passage) -> Source:
+    return {
+        "document": document.id,
+        "name": document.name,
+        "page": passage.page if document.paged else None,
+        "quote": one_line(passage.text),
+        "start": passage.start,
+        "end": passage.end,
+    }
+
+
+def _excerpt(document: Asked, passages: Sequence[Passage]) -> Excerpt:
+    page = passages[0].page if document.paged else None
+    return Excerpt(document.name, page, " ".join(one_line(passage.text) for passage in passages))
 
 
 def _names(documents: Sequence[Asked]) -> str:

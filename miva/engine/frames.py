@@ -14,12 +14,24 @@ MAX_ID = 256
 MAX_NAME = 1024
 MAX_PAGES = 100_000
 MAX_DOCUMENTS = 1000
+MAX_LENGTH = 8192
+LENGTHS = {"short": 150, "medium": 400, "long": 1200}
+"""The lengths of an answer that have a name, in tokens."""
 
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class FrameError(Exception):
     """A frame that cannot be understood; the text is a sentence for the sender."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a question asks of the language model: "" and None leave it to the engine; `length` is in tokens."""
+
+    model: str = ""
+    temperature: float | None = None
+    length: int | None = None
 
 
 @dataclass(frozen=True)
@@ -33,6 +45,7 @@ class Question:
     documents: tuple[str, ...]
     names: dict[str, str]
     history: tuple[tuple[str, str], ...]
+    options: Options
 
 
 @dataclass(frozen=True)
@@ -137,8 +150,6 @@ def _question(frame: dict[str, Any], keeps_documents: bool) -> Question:
     stream = frame.get("stream") or False
     if not isinstance(stream, bool):
         raise FrameError("'stream' must be true or false.")
-    if not isinstance(frame.get("options") or {}, dict):
-        raise FrameError("'options' must be an object.")
     documents: tuple[str, ...] = ()
     names: dict[str, str] = {}
     if keeps_documents:
@@ -147,9 +158,28 @@ def _question(frame: dict[str, Any], keeps_documents: bool) -> Question:
         if not isinstance(given, dict) or not all(isinstance(name, str) for name in given.values()):
             raise FrameError("'names' must be an object of strings.")
         names = given
-    return Question(
-        message, frame.get("unique_id"), _key(frame), stream, documents, names, _history(frame.get("history") or [])
-    )
+    history, options = _history(frame.get("history") or []), _options(frame.get("options") or {})
+    return Question(message, frame.get("unique_id"), _key(frame), stream, documents, names, history, options)
+
+
+def _options(given: Any) -> Options:
+    if not isinstance(given, dict):
+        raise FrameError("'options' must be an object.")
+    model, temperature, length = given.get("model") or "", given.get("temperature"), given.get("length")
+    if not isinstance(model, str) or len(model) > MAX_NAME:
+        raise FrameError(f"The option 'model' must be a string of at most {MAX_NAME} characters.")
+    if temperature is not None and not (_is_number(temperature) and 0 <= temperature <= 2):
+        raise FrameError("The option 'temperature' must be a number from 0 to 2.")
+    if isinstance(length, str):
+        length = LENGTHS.get(length, length)
+    if length is not None and not (isinstance(length, int) and _is_number(length) and 1 <= length <= MAX_LENGTH):
+        words = ", ".join(LENGTHS)
+        raise FrameError(f"The option 'length' must be {words}, or a number of tokens from 1 to {MAX_LENGTH}.")
+    return Options(model, temperature, length)
+
+
+def _is_number(given: Any) -> bool:
+    return isinstance(given, int | float) and not isinstance(given, bool)
 
 
 def _documents(given: Any) -> tuple[str, ...]:

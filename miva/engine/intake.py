@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 
 from miva.engine.frames import FrameError
-from miva.engine.index import DocumentIndex
+from miva.engine.stores.sqlite_index import SqliteIndex
 
 MAX_CHARACTERS = 50_000_000
 _BATCH_CHARACTERS = 100_000
@@ -21,7 +21,7 @@ class Intake:
     """One document on its way in; `pages` is what its sender announced."""
 
     def __init__(self, pool: Executor, pages: int) -> None:
-        self.index = DocumentIndex.in_memory()
+        self.index = SqliteIndex.in_memory()
         self.pages = pages
         self.done = 0
         self.ended = False

@@ -1,4 +1,4 @@
-"""Questions about a document as a whole: title, pages, outline and opening sentences, each with its page."""
+"""Questions about a document as a whole: title, pages, outline and what is central in each part, each with its page."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TypeVar
 
-from miva.engine.index import DocumentIndex, Passage
 from miva.engine.search import Asked
-from miva.engine.text import STOP_WORDS, fold, one_line
+from miva.engine.stores.base import Index, Passage
+from miva.engine.text import STOP_WORDS, fold, one_line, query_terms
 
 T = TypeVar("T")
 
@@ -18,6 +18,7 @@ _OUTLINE = 15
 _OPENINGS = 5
 _HEADINGS_READ = 400
 _PASSAGES_READ = 40
+_PART_READ = 400
 
 # Words that ask about the whole. A question made of these and of words without a topic is an overview question.
 _CUE_WORDS = """
@@ -114,12 +115,12 @@ def _length(document: Asked) -> str:
     return f" has {count} page{'' if count == 1 else 's'}"
 
 
-def _title(index: DocumentIndex, page: int) -> Passage | None:
+def _title(index: Index, page: int) -> Passage | None:
     first = next(iter(index.page_passages(page, 1)))
     return first if first.heading else None
 
 
-def _outline(index: DocumentIndex, title: Passage | None) -> list[Passage]:
+def _outline(index: Index, title: Passage | None) -> list[Passage]:
     """The headings without the title, without what stands on the head of many pages, and each once."""
     headings = index.headings(_HEADINGS_READ)
     pages = Counter(name for name, _ in {(_plain(heading), heading.page) for heading in headings})
@@ -137,11 +138,10 @@ def _plain(passage: Passage) -> str:
     return re.sub(r"[\W\d]+", " ", passage.text.lower()).strip()
 
 
-def _openings(
-    index: DocumentIndex, numbers: list[int], outline: list[Passage], title: Passage | None
-) -> Iterator[Passage]:
-    """First sentences: of the document, then under its headings, or, where it has few, of pages spread over it."""
-    start = _first_sentence(index.page_passages(numbers[0], _PASSAGES_READ), -1)
+def _openings(index: Index, numbers: list[int], outline: list[Passage], title: Passage | None) -> Iterator[Passage]:
+    """The document's first sentence, then the most central one of each part: under its headings, or, where it has few,
+    of pages spread over it."""
+    start = _first_sentence(index.page_passages(numbers[0], _PASSAGES_READ))
     if start is None and title is None:
         start = index.page_passages(numbers[0], 1)[0]
     given = set()
@@ -153,17 +153,50 @@ def _openings(
     else:
         places = [(page, -1) for page in _spread(numbers[1:], _OPENINGS)]
     for page, after in places:
-        sentence = _first_sentence(index.page_passages(page, 400), after)
+        sentence = _most_central(_part(index.page_passages(page, _PART_READ), after))
         if sentence is not None and sentence.number not in given:
             given.add(sentence.number)
             yield sentence
 
 
-def _first_sentence(passages: list[Passage], after: int) -> Passage | None:
-    """The first whole sentence behind passage number `after`; one that goes on from the page before is passed over."""
-    following = [p for p in passages if p.number > after and not p.heading]
-    whole = [p for p in following if len(p.text.split()) >= 4 and not p.text[0].islower()]
-    return next(iter(whole or following), None)
+def _first_sentence(passages: list[Passage]) -> Passage | None:
+    """The first whole sentence; one that goes on from the page before is passed over."""
+    following = [passage for passage in passages if not passage.heading]
+    return next(iter([passage for passage in following if _is_whole(passage)] or following), None)
+
+
+def _part(passages: list[Passage], after: int) -> list[Passage]:
+    """The sentences behind passage number `after`, up to the next heading."""
+    part: list[Passage] = []
+    for passage in passages:
+        if passage.number > after:
+            if passage.heading and part:
+                break
+            if not passage.heading:
+                part.append(passage)
+    return part[:_PASSAGES_READ]
+
+
+def _most_central(part: list[Passage]) -> Passage | None:
+    """The sentence whose words the others of its part have most often; of two alike the earlier one.
+
+    Average word probability, as in SumBasic (Nenkova and Vanderwende 2005), with a small advantage for the beginning.
+    """
+    words = [query_terms(passage.text) for passage in part]
+    frequency = Counter(word for sentence in words for word in set(sentence))
+    best, best_score = None, -1.0
+    for place, (passage, sentence) in enumerate(zip(part, words, strict=True)):
+        if sentence:
+            shared = sum(frequency[word] for word in sentence) / len(sentence) / len(part)
+            score = shared + 0.1 / (1 + place) + (0.2 if _is_whole(passage) else 0.0)
+            if score > best_score:
+                best, best_score = passage, score
+    return best
+
+
+def _is_whole(passage: Passage) -> bool:
+    """Whether it looks like a sentence from its first word on, and says more than a few words."""
+    return len(passage.text.split()) >= 4 and not passage.text[0].islower()
 
 
 def _spread(items: list[T], count: int) -> list[T]:

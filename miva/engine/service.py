@@ -4,25 +4,41 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Sequence
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import partial
 from typing import ParamSpec, TypeVar
 
-from miva.engine.answer import Answer, compose
+from miva.engine.answer import Answer, compose, leans_on_another
+from miva.engine.embedding.queue import EmbeddingQueue
 from miva.engine.envelope import EnvelopeFile, parse
 from miva.engine.frames import FrameError, Question
-from miva.engine.index import DocumentIndex
 from miva.engine.intake import Intake
+from miva.engine.llm.task import Excerpt, Message
+from miva.engine.prose import Speaker
 from miva.engine.search import Asked
-from miva.engine.store import Library, Shelf
+from miva.engine.shelf import Shelf
+from miva.engine.stores.base import Library, StoreError, VectorStore
+from miva.engine.stores.matrix_vectors import VectorsInMemory
+from miva.engine.stores.sqlite_index import SqliteIndex
+from miva.engine.text import one_line
+from miva.engine.vectoriser import Vectoriser, to_its_end
+from miva.engine.vectors import DIMENSION, Vectors
+
+logger = logging.getLogger("miva.engine")
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 # A question about a document that is just arriving waits so long for the pages already sent, then goes without.
 SETTLE_S = 2.0
+# A question about a document that lacks only so few vectors waits so long for them.
+SETTLE_VECTORS_S = 0.5
+FEW_CHUNKS = 32
+# A question waits so long for the model that embeds it, then is answered by its words alone.
+EMBED_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -44,17 +60,43 @@ class Conversation:
 
 
 class Service:
-    """The engine behind its door. `wait_s` bounds the wait for documents that were asked for with `need`."""
+    """The engine behind its door.
 
-    def __init__(self, data: Path, wait_s: float) -> None:
-        self._library = Library(data / "documents")
+    `library` and `vectors` keep the documents; `embeddings` makes vectors of texts; `speaker` makes prose of what was
+    found; `wait_s` bounds the wait for documents that were asked for with `need`.
+    """
+
+    def __init__(
+        self, library: Library, vectors: VectorStore, embeddings: EmbeddingQueue, speaker: Speaker, wait_s: float
+    ) -> None:
+        self.speaker = speaker
+        self._library = library
+        self._vectors = vectors
+        self._embeddings = embeddings
         self._shelf = Shelf()
         self._wait_s = wait_s
         # Apart, so that a long document being indexed leaves threads for questions.
         self._readers = ThreadPoolExecutor(2, "index")
         self._thinkers = ThreadPoolExecutor(8, "answer")
+        self._vectoriser = Vectoriser(embeddings, self._readers)
         self._intakes: dict[str, dict[Intake, asyncio.Task[None]]] = {}
         self._arrival = asyncio.Event()  # set, and replaced, whenever an intake ends
+
+    @property
+    def dimension(self) -> int:
+        """The components of a vector; 0 where the model is not installed. It may still be loading, for a second."""
+        return 0 if self._embeddings.state == "missing" else DIMENSION
+
+    async def go_on(self) -> None:
+        """Goes on with the documents whose vectors an engine before this one did not finish."""
+        try:
+            for document in await self.in_thread(lambda: list(self._library.documents())):
+                self._vectorise(document)
+        except StoreError as why:
+            logger.warning("Documents without vectors are looked for when they are asked about (%s)", why)
+
+    def _vectorise(self, document: str) -> None:
+        self._vectoriser.start(document, lambda: self._library.open(document), self._vectors, closes=True)
 
     async def in_thread(self, work: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run blocking work beside the event loop."""
@@ -93,14 +135,37 @@ class Service:
     async def take_in(self, document: str, intake: Intake, report: Callable[[int, int], Awaitable[None]]) -> int:
         """Index a document while it is being sent, then keep it; the number of its chunks."""
         await intake.run(report)
-        await self.in_thread(self._library.save, document, intake.index)
+        await to_its_end(self.in_thread(self._library.save, document, intake.index))
+        self._vectorise(document)
         return intake.index.chunk_count()
 
+    def is_worked_at(self, document: str) -> bool:
+        """Whether a document is getting vectors."""
+        return self._vectoriser.works_at(document)
+
+    async def vector_counts(self, document: str) -> tuple[int, int] | None:
+        """How many vectors and how many chunks a document has; None where it is not held."""
+        return await self.in_thread(self._vector_counts, document)
+
+    def _vector_counts(self, document: str) -> tuple[int, int] | None:
+        index = self._library.open(document)
+        if index is None:
+            return None
+        try:
+            return self._vectors.count(document), index.chunk_count()
+        finally:
+            index.close()
+
     async def forget(self, document: str) -> None:
-        """Delete a document, also one that is still being sent."""
-        for task in list(self._intakes.get(document, {}).values()):
+        """Delete a document, also one that is still being sent; what is being written of it is written first."""
+        arriving = list(self._intakes.get(document, {}).values())
+        for task in arriving:
             task.cancel()
-        await self.in_thread(self._library.forget, document)
+        if arriving:
+            await asyncio.wait(arriving)
+        await self.in_thread(self._library.forget, document)  # first: from now on nobody can begin with its vectors
+        await self._vectoriser.stop(document)
+        await self.in_thread(self._vectors.forget, document)
 
     async def stored(self, question: Question, need: Callable[[list[str]], Awaitable[None]]) -> list[Asked]:
         """The documents a question names, asked for with `need` where they are not held.
@@ -138,13 +203,14 @@ class Service:
         shown = name if name else await self.in_thread(self._library.name, document)
         index = await self.in_thread(self._library.open, document)
         if index is not None:
-            return Asked(document, shown, index)
+            return Asked(document, shown, index, self._vectors)
         intakes = self._intakes.get(document)
         if intakes:
             intake = max(intakes, key=lambda i: i.done)
             await intake.settled(SETTLE_S)
             whole = intake.ended and intake.idle
-            return Asked(document, shown, intake.index, read=None if whole else (intake.done, intake.total))
+            read = None if whole else (intake.done, intake.total)
+            return Asked(document, shown, intake.index, _NO_VECTORS_YET, read=read)
         raise FrameError(f"{shown} was deleted, or is no longer being sent; send it and ask again.")
 
     async def attached(self, question: Question, conversation: Conversation) -> tuple[str, list[Asked]]:
@@ -160,8 +226,34 @@ class Service:
             index = self._shelf.get(document.key)
             if index is None:
                 raise FrameError(f"I no longer have {document.name} in memory; please attach it again.")
-            asked.append(Asked(document.key, document.name, index, document.paged))
+            asked.append(Asked(document.key, document.name, index, self._shelf.vectors, document.paged))
         return message, asked
+
+    async def unfinished(self, documents: Sequence[Asked]) -> list[tuple[Asked, int, int]]:
+        """Those of the asked documents that lack many vectors, with the numbers of vectors and of chunks.
+
+        All get the rest of them. One that lacks few is waited for a moment: its first answer is then as good as later.
+        """
+        if not self.dimension:
+            return []
+        missing = []
+        for document in documents:
+            if document.vectors is not _NO_VECTORS_YET:
+                done, total = await self.in_thread(_vector_counts, document)
+                if done < total:
+                    missing.append(document)
+                    self._complete(document)
+                    if total - done <= FEW_CHUNKS:
+                        await self._vectoriser.settled(document.id, SETTLE_VECTORS_S)
+        counts = [(document, *await self.in_thread(_vector_counts, document)) for document in missing]
+        return [(document, done, total) for document, done, total in counts if total - done > FEW_CHUNKS]
+
+    def _complete(self, document: Asked) -> None:
+        if document.vectors is self._vectors:
+            self._vectorise(document.id)
+        else:
+            opened = partial(self._shelf.get, document.id)
+            self._vectoriser.start(document.id, opened, document.vectors, closes=False)
 
     def _unwrap(self, message: str) -> tuple[str, tuple[Attached, ...]]:
         envelope = parse(message)
@@ -174,12 +266,63 @@ class Service:
             digest.update(f"{number} {len(text)} ".encode() + text.encode())
         key = digest.hexdigest()
         if self._shelf.get(key) is None:
-            index = DocumentIndex.in_memory()
+            index = SqliteIndex.in_memory()
             for number, text in pages:
                 index.add_page(number, text)
             self._shelf.put(key, index, sum(len(text) for _, text in pages))
         return Attached(key, file.name, file.pages is not None)
 
-    async def answer(self, message: str, documents: Sequence[Asked], previous: str) -> Answer:
-        """The answer to a question from these documents."""
-        return await self.in_thread(compose, message, documents, previous)
+    async def answer(self, message: str, documents: Sequence[Asked], previous: str, question: Question) -> Answer:
+        """The answer to `message`, what is asked in `question`, from these documents and in their own words."""
+        loop = asyncio.get_running_loop()
+        if leans_on_another(message):
+            whole = await self.speaker.standing_alone(message, _said(question), question.options)
+            message, previous = (message, previous) if whole == message else (whole, "")
+
+        def embed(texts: Sequence[str]) -> Vectors | None:
+            if not self.dimension:
+                return None
+            waiting = asyncio.run_coroutine_threadsafe(self._embeddings.question(texts), loop)
+            try:
+                return waiting.result(EMBED_S)
+            except TimeoutError:
+                waiting.cancel()
+            except Exception as why:  # whatever the model's runtime raises: the words are still there
+                logger.warning("A question was answered by its words alone (%r)", why)
+            return None
+
+        return await self.in_thread(compose, message, documents, embed, previous)
+
+    async def told(
+        self, message: str, answer: Answer, documents: Sequence[Asked], question: Question
+    ) -> AsyncGenerator[str, None]:
+        """What is said of an answer, piece by piece: by a language model where there is one."""
+        sections: list[Excerpt] = []
+        if answer.is_overview and self.speaker.writes(answer, question.options):
+            sections = await self.in_thread(_sections, documents)
+        return self.speaker.say(message, answer, sections, _said(question), question.options)
+
+
+def _said(question: Question) -> list[Message]:
+    return [
+        Message("user" if role == "user" else "assistant", content)
+        for role, content in question.history
+        if role in ("user", "assistant")
+    ]
+
+
+def _sections(documents: Sequence[Asked]) -> list[Excerpt]:
+    """All pages of the documents that have text, in order."""
+    return [
+        Excerpt(document.name, page if document.paged else None, one_line(document.index.page_text(page)))
+        for document in documents
+        for page in document.index.page_numbers()
+    ]
+
+
+def _vector_counts(document: Asked) -> tuple[int, int]:
+    return document.vectors.count(document.id), document.index.chunk_count()
+
+
+_NO_VECTORS_YET = VectorsInMemory()
+"""Of documents that are still being sent."""

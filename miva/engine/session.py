@@ -8,7 +8,8 @@ import logging
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Any, ParamSpec
 
 from websockets.asyncio.server import ServerConnection
@@ -18,12 +19,11 @@ from miva.engine import frames
 from miva.engine.answer import Answer
 from miva.engine.frames import FrameError
 from miva.engine.intake import Intake
-from miva.engine.service import Conversation, Service
+from miva.engine.service import FEW_CHUNKS, Conversation, Service
+from miva.engine.stores.base import StoreError
 
 P = ParamSpec("P")
 
-MODELS = ["extractive"]
-EMBEDDING_DIM = 0  # this engine ranks by words alone; it has no vectors
 _MAX_CONVERSATIONS = 256
 _MAX_INTAKES = 32
 _MAX_QUESTIONS = 128
@@ -52,7 +52,12 @@ class Session:
         """Serve the connection."""
         try:
             if self._keeps_documents:
-                await self._send(type="hello", name="miva", models=MODELS, embedding_dim=EMBEDDING_DIM)
+                await self._send(
+                    type="hello",
+                    name="miva",
+                    models=self._service.speaker.models(),
+                    embedding_dim=self._service.dimension,
+                )
             async for raw in self._connection:
                 try:
                     await self._receive(frames.parse(raw, keeps_documents=self._keeps_documents))
@@ -113,25 +118,33 @@ class Session:
                     if question.stream:
                         await self._send(type="thinking")
                     message, documents = await self._service.attached(question, conversation)
+                for asked, done, total in await self._service.unfinished(documents):
+                    if question.stream:
+                        await self._send(type="progress", stage="index", done=done, total=total, id=asked.id)
                 asked_before = [text for role, text in question.history if role == "user"]
                 previous = asked_before[-1] if asked_before else conversation.previous
-                answer = await self._service.answer(message, documents, previous)
+                answer = await self._service.answer(message, documents, previous, question)
                 conversation.previous = message
-                await self._say(question, answer)
+                told = await self._service.told(message, answer, documents, question)
+                await self._say(question, answer, told)
             except FrameError as error:
                 await self._send(type="error", message=str(error))
 
     async def _need(self, documents: list[str]) -> None:
         await self._send(type="need", documents=documents)
 
-    async def _say(self, question: frames.Question, answer: Answer) -> None:
-        async with self._voice:
-            if not question.stream:
-                await self._send(type="chat", message=answer.text, unique_id=question.unique_id, sources=answer.sources)
-                return
-            for piece in _PIECE.findall(answer.text):
-                await self._send(type="stream", content=piece)
-            await self._send(type="done", response=answer.text, sources=answer.sources)
+    async def _say(self, question: frames.Question, answer: Answer, told: AsyncGenerator[str, None]) -> None:
+        text = ""
+        async with self._voice, aclosing(told):
+            async for words in told:
+                text += words
+                if question.stream:
+                    for piece in _PIECE.findall(words):
+                        await self._send(type="stream", content=piece)
+            if question.stream:
+                await self._send(type="done", response=text, sources=answer.sources)
+            else:
+                await self._send(type="chat", message=text, unique_id=question.unique_id, sources=answer.sources)
 
     async def _begin(self, frame: frames.DocumentBegin) -> None:
         self._drop(frame.id)  # begun anew
@@ -184,6 +197,20 @@ class Session:
     async def _indexed(self, document: str, chunks: int, pages: int) -> None:
         await self._send(type="progress", stage="index", done=pages, total=pages, id=document)
         await self._send(type="indexed", id=document, chunks=chunks)
+        self._start(self._tell_of_vectors, document)
+
+    async def _tell_of_vectors(self, document: str) -> None:
+        """How far the vectors of a long document are that can be asked about already."""
+        told = False
+        while (is_worked_at := self._service.is_worked_at(document)) or told:
+            counts = await self._service.vector_counts(document)
+            if counts is None or not (told or counts[1] - counts[0] > FEW_CHUNKS):
+                return
+            await self._send(type="progress", stage="index", done=counts[0], total=counts[1], id=document)
+            if not is_worked_at or counts[0] >= counts[1]:
+                return
+            told = True
+            await asyncio.sleep(_PROGRESS_S)
 
     def _start(self, work: Callable[P, Awaitable[None]], *args: P.args, **kwargs: P.kwargs) -> asyncio.Task[None]:
         task = asyncio.create_task(self._guarded(work, *args, **kwargs))
@@ -196,6 +223,11 @@ class Session:
             await work(*args, **kwargs)
         except ConnectionClosed:
             pass
+        except StoreError as why:
+            logger.warning("%s", why)
+            await self._send(
+                type="error", message="The engine cannot reach what it keeps just now; ask again in a moment."
+            )
         except Exception:
             logger.exception("A task of a connection failed")
             await self._send(type="error", message="The engine failed at this; it is written in its log.")

@@ -93,6 +93,17 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
+def plain_words(text: str) -> str:
+    """`text` as it is told apart from its repetitions: words and numbers, without case, accents and signs."""
+    return " ".join(_WORD.findall(fold(text).lower())) or text
+
+
+def is_latin(text: str) -> bool:
+    """Whether at least half of the letters of `text` are Latin ones, or it has none."""
+    letters = [char for char in fold(text) if char.isalpha()]
+    return 2 * sum(char < "\u0250" for char in letters) >= len(letters)
+
+
 def _pairs(run: re.Match[str]) -> str:
     letters = "".join(c for c in run[0] if unicodedata.category(c)[0] in "LN")
     if len(letters) < 2:

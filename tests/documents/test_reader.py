@@ -324,17 +324,18 @@ async def test_line_end_hyphens_are_joined_and_controls_never_come_out(reader: A
     assert text.isprintable() or set(text) - set(map(chr, range(32, 0x10FFFF))) == {"\n"}
 
 
-async def test_what_was_filled_into_a_form_is_read(reader: Any) -> None:
-    appearance = b"/Type/XObject/Subtype/Form/BBox[0 0 200 20]/Resources<</Font<</F1 3 0 R>>>>"
+def form_pdf(value: bytes, shown: bytes) -> bytes:
+    """A page that says "Name:" and has a text field with a value; `shown` draws what the page shows of it."""
+    appearance = b"/Type/XObject/Subtype/Form/BBox[0 0 500 600]/Resources<</Font<</F1 3 0 R>>>>"
     page = (
         b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 612 792]/Resources<</Font<</F1 3 0 R>>>>"
         b"/Contents 5 0 R/Annots[6 0 R]>>"
     )
     field = (
-        b"<</Type/Annot/Subtype/Widget/FT/Tx/T(name)/V(Ada Lovelace)/DA(/F1 12 Tf)/F 4"
-        b"/Rect[100 690 300 710]/P 4 0 R/AP<</N 7 0 R>>>>"
-    )
-    data = assemble(
+        b"<</Type/Annot/Subtype/Widget/FT/Tx/T(name)/V(%s)/DA(/F1 12 Tf)/F 4"
+        b"/Rect[100 80 600 680]/P 4 0 R/AP<</N 7 0 R>>>>"
+    ) % value
+    return assemble(
         [
             b"<</Type/Catalog/Pages 2 0 R/AcroForm<</Fields[6 0 R]/DA(/F1 12 Tf)/DR<</Font<</F1 3 0 R>>>>>>>>",
             b"<</Type/Pages/Count 1/Kids[4 0 R]>>",
@@ -342,11 +343,22 @@ async def test_what_was_filled_into_a_form_is_read(reader: Any) -> None:
             page,
             stream(b"BT /F1 12 Tf 50 695 Td (Name:) Tj ET"),
             field,
-            stream(b"/Tx BMC BT /F1 12 Tf 2 5 Td (Ada Lovelace) Tj ET EMC", appearance),
+            stream(b"/Tx BMC BT /F1 1 Tf 2 TL 2 590 Td %s ET EMC" % shown, appearance),
         ]
     )
-    [text] = (await read(reader, data)).pages
+
+
+async def test_what_was_filled_into_a_form_is_read(reader: Any) -> None:
+    [text] = (await read(reader, form_pdf(b"Ada Lovelace", b"(Ada Lovelace) Tj"))).pages
     assert text.split() == ["Name:", "Ada", "Lovelace"]
+
+
+async def test_a_field_that_is_longer_than_its_page_is_read_to_its_end(reader: Any) -> None:
+    words = [f"word{number}" for number in range(5000)]
+    lines = [" ".join(words[start : start + 50]) for start in range(0, 4500, 50)]
+    shown = "".join(f"({line}) Tj T* " for line in lines).encode()
+    [text] = (await read(reader, form_pdf(" ".join(words).encode(), shown))).pages
+    assert text.split() == ["Name:", *words]
 
 
 async def test_originals_are_kept_once_and_forgotten_with_their_texts(reader: Any, data_dir: Path) -> None:

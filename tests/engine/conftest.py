@@ -8,17 +8,26 @@ from pathlib import Path
 import pytest
 
 from tests.engine.running import Engine
+from tests.models import lend_model
+
+
+def data_folder(folder: Path) -> Path:
+    """A data folder for an engine, below `folder`."""
+    data = folder / "data"
+    data.mkdir(mode=0o700)
+    lend_model(data)
+    return data
 
 
 @pytest.fixture(scope="session")
 def shared_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """One engine for all tests that do not stop or replace it."""
     folder = tmp_path_factory.mktemp("engine")
-    with Engine(folder / "data", socket=folder / "e.sock") as engine:
+    with Engine(data_folder(folder), socket=folder / "e.sock") as engine:
         yield engine
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """A data folder of the test's own."""
-    return tmp_path / "data"
+    """A data folder of the test's own, in which the embedding model need not be prepared again."""
+    return data_folder(tmp_path)

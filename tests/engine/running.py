@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
@@ -18,20 +19,43 @@ from websockets.typing import Subprotocol
 
 ROOT = Path(__file__).parents[2]
 V1 = "miva.engine.v1"
-HELLO = {"type": "hello", "name": "miva", "models": ["extractive"], "embedding_dim": 0}
+HELLO: dict[str, Any] = {"type": "hello", "name": "miva", "models": ["extractive"], "embedding_dim": 384}
 PATIENCE_S = 60
 
 
 class Engine:
-    """`python -m miva.engine` as a process; on a Unix socket, or on a free port of this machine."""
+    """`python -m miva.engine` as a process; on a Unix socket, or on a free port of this machine.
 
-    def __init__(self, data: Path, *more: str, socket: Path | None = None) -> None:
+    `config` is handed over as the relay hands it over, `environment` goes on top of this process's, and `inside` is a
+    command that runs the engine's. `hello` is what a new connection must be told first.
+    """
+
+    def __init__(
+        self,
+        data: Path,
+        *more: str,
+        socket: Path | None = None,
+        config: Mapping[str, Any] | None = None,
+        environment: Mapping[str, str] | None = None,
+        inside: Sequence[str] = (),
+    ) -> None:
         self.data, self.socket = data, socket
+        self.hello = HELLO | {"models": [*_models(config), *HELLO["models"]]}
         where = ["--socket", str(socket)] if socket else ["--port", "0"]
-        command = [sys.executable, "-m", "miva.engine", *where, "--data", str(data), "--until-stdin-closes", *more]
+        command = [*inside, sys.executable, "-m", "miva.engine", *where, "--data", str(data), "--until-stdin-closes"]
+        handed = [_pipe_with(config)] if config is not None else []
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
+            [*command, *(word for pipe in handed for word in ("--config", str(pipe))), *more],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            env={**os.environ, **(environment or {})},
+            pass_fds=handed,
         )
+        for pipe in handed:
+            os.close(pipe)
         assert self.process.stdout is not None
         self.line = self.process.stdout.readline().strip()
         if not self.line:
@@ -61,8 +85,21 @@ class Engine:
         async with opening as connection:
             client = Client(connection)
             if v1:
-                assert await client.get() == HELLO
+                assert await client.get() == self.hello
             yield client
+
+
+def _models(config: Mapping[str, Any] | None) -> list[str]:
+    llm = (config or {}).get("llm") or {"models": []}
+    return [endpoint["model"] for endpoint in llm["models"]]
+
+
+def _pipe_with(config: Mapping[str, Any]) -> int:
+    """The reading end of a pipe that holds a configuration."""
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "w") as pipe:
+        json.dump(config, pipe)
+    return reading
 
 
 class Client:
@@ -88,9 +125,20 @@ class Client:
         return frames
 
     async def ask(self, message: str, **more: Any) -> dict[str, Any]:
-        """The one frame that answers a question."""
+        """The one frame that answers a question; how far a long document's vectors are may be told before it."""
         await self.send(message=message, type="chat", unique_id="u", **more)
-        return await self.get()
+        return await self.answer()
+
+    async def answer(self) -> dict[str, Any]:
+        """The next frame that does not tell how far the engine is with its other work."""
+        while (frame := await self.get())["type"] == "progress":
+            continue
+        return frame
+
+    async def streamed(self, message: str, **more: Any) -> list[dict[str, Any]]:
+        """The frames that answer a question, `thinking` first and `done` last; progress is passed over."""
+        await self.send(**{"message": message, "type": "chat", "unique_id": "u", "stream": True} | more)
+        return [frame for frame in await self.until("done") if frame["type"] != "progress"]
 
     async def begin(
         self, pages: Sequence[str], name: str = "d.pdf", *, owner: str = "alice", announced: int | None = None
@@ -109,6 +157,21 @@ class Client:
         indexed = (await self.until("indexed"))[-1]
         assert indexed["id"] == document
         return document
+
+    async def settle(self, document: str) -> None:
+        """Returns once a stored document has all its vectors: a question about it is told of none to come.
+
+        Of the last few nothing is told, but each question waits half a second for them: several in a row are as good.
+        """
+        quiet = 0
+        async with asyncio.timeout(PATIENCE_S):
+            while quiet < 10:
+                await self.send(message="hello", type="chat", unique_id="settle", stream=True, documents=[document])
+                frames = await self.until("done")
+                is_told = any(frame["type"] == "progress" and frame["done"] < frame["total"] for frame in frames)
+                quiet = 0 if is_told else quiet + 1
+                if is_told:
+                    await asyncio.sleep(0.05)
 
 
 def pages_of(answer: dict[str, Any]) -> list[int | None]:

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import logging
 import random
+import shutil
 import signal
 import sys
 import tempfile
@@ -69,15 +70,25 @@ def main() -> int:
             problems += wrong(asyncio.run(show(Path(folder), arguments.seed)))
         databases = arguments.only or list(DATABASES)
         counts = asyncio.run(whole(Path(folder), arguments.seed, arguments.rounds, databases))
-    problems += [*(counts.notes if counts.losses else ()), *counts.surprises]
-    if arguments.rounds >= ROUNDS and not arguments.only:
-        counted = {name: getattr(counts, name) for name in LEAST}
-        problems += [f"only {counted[name]} {name}" for name, least in LEAST.items() if counted[name] < least]
+        problems += [*(counts.notes if counts.losses else ()), *counts.surprises]
+        if arguments.rounds >= ROUNDS and not arguments.only:
+            counted = {name: getattr(counts, name) for name in LEAST}
+            problems += [f"only {counted[name]} {name}" for name, least in LEAST.items() if counted[name] < least]
+        if problems or counts.losses:
+            logger.error("What the workers wrote is kept in %s", _keep_logs(Path(folder)))
     for problem in problems:
         logger.error("%s", problem)
     logger.info("%.0f s", time.monotonic() - begun)
     print(counts.line)
     return int(bool(problems or counts.losses))
+
+
+def _keep_logs(folder: Path) -> Path:
+    """Copies the servers' logs out of a folder that will be deleted; returns where they are."""
+    kept = Path(tempfile.mkdtemp(prefix="miva-faults-logs-"))
+    for log in folder.glob("*/server.log"):
+        shutil.copy(log, kept / f"{log.parent.name}.log")
+    return kept
 
 
 def _arguments() -> argparse.Namespace:

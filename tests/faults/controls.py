@@ -26,6 +26,8 @@ IN_VAIN_S = UNTERMINATED_S / 3
 TIMES = 3
 """How often a kind of fault comes in its control, but for those of which one takes long."""
 LONG = {"owner killed", "other killed", "both killed", "worker ended", "all at once"}
+SUBTLE = {"redis troubled"}
+"""Where one costs a message at most, and often none: they come twice as often."""
 TRIES = 3
 """How often a control is played until it shows losses: a fault may hit nothing by chance."""
 CALM = "no fault"
@@ -91,7 +93,7 @@ def wrong(shown: dict[Control, Counts]) -> list[str]:
 
 def _plan(control: Control, seed: str) -> Plan:
     in_tabs = [control.fault] if control.fault in BROWSER else []
-    times = 1 if control.fault in LONG else TIMES
+    times = 1 if control.fault in LONG else 2 * TIMES if control.fault in SUBTLE else TIMES
     return Plan(
         f"{seed} {control.spoiled} {control.fault}",
         [control.fault] * times if control.fault in OTHERS else [],

@@ -29,6 +29,8 @@ class Counts:
     notes: list[str] = field(default_factory=list)
     surprises: list[str] = field(default_factory=list)
     """What must not happen either and is none of the above: a traceback, a close with 1011, a server that hangs."""
+    given_up: dict[str, str] = field(default_factory=dict)
+    """The turns that ended with `internal`, and which questions they were."""
     ends: Counter[str] = field(default_factory=Counter)
     """How the turns ended."""
     kinds: Counter[str] = field(default_factory=Counter)
@@ -63,6 +65,7 @@ class Counts:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.notes += other.notes
         self.surprises += other.surprises
+        self.given_up |= other.given_up
         self.ends += other.ends
         self.kinds += other.kinds
 

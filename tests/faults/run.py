@@ -49,7 +49,10 @@ async def run(folder: Path, plan: Plan, postgres: PostgresServer | None = None) 
     """Plays a plan on a stage of its own."""
     async with stage(folder, postgres) as on_stage:
         counts = await play(on_stage, plan)
-    counts.surprises += _traces(on_stage.log())
+    log = on_stage.log()
+    counts.surprises += _traces(log)
+    for turn, question in counts.given_up.items():
+        logger.info("%s ended with internal; of it the workers say:\n%s", question, _about(log, turn))
     return counts
 
 
@@ -90,6 +93,11 @@ def _traces(log: str) -> list[str]:
     _, *found = log.split("Traceback (most recent call last):")
     traces = [trace[:2000] for trace in found if "_clean_receive_backup" not in trace[:500]]
     return [f"a trace: {trace}" for trace in traces[:3]]
+
+
+def _about(log: str, turn: str) -> str:
+    """What a server's log says of a turn."""
+    return "\n".join(line for line in log.splitlines() if turn in line)
 
 
 async def _one_by_one(scene: Scene, plan: Plan) -> None:

@@ -19,6 +19,7 @@ from miva import (  # isort: skip
     conversation,
     eventlog,
     following,
+    log_news,
     log_rows,
     running_turn,
     sessions,
@@ -81,8 +82,13 @@ class BelievesTheLayer(Follower):
 
 
 def _layer_only() -> None:
-    """Readers read the log when they come, and then believe the channel layer."""
+    """Readers read the log when they come, and then believe the channel layer.
+
+    It carries all of every event then. Otherwise it says of a large one only that it is there, and to read it in the
+    log would fill the holes before it as well.
+    """
     _put(following, "Follower", BelievesTheLayer)
+    _put(log_news, "MOST_CARRIED", 2**30)
 
 
 def _log_off() -> None:

@@ -117,6 +117,8 @@ def check_turns(talk: Talk, stage: Stage, stored: Stored, counts: Counts) -> Non
         if end is None:
             continue
         counts.ends[end["code"] if end["type"] == "error" else end["type"]] += 1
+        if end.get("code") == "internal":
+            counts.given_up[turn] = question.name
         if end["type"] == "done":
             messages += [(turn, "user", question.message), (turn, "assistant", end["text"])]
         else:
@@ -152,7 +154,9 @@ def _check_turn(question: Question, events: Sequence[Frame], counts: Counts) -> 
         return None
     end = ends[0]
     is_whole = end["type"] == "done" and not is_cut_short
-    counts.differs(difference(question, text, may_end_early=not is_whole), f"the words of {question.name}")
+    resets = sum(event["type"] == "reset" for event in events)
+    where = f"the words of {question.name}, turn {end['turn']} ({end.get('code', end['type'])}, {resets} resets)"
+    counts.differs(difference(question, text, may_end_early=not is_whole), where)
     if end["type"] == "done" and end["text"] != (text or NONSENSE):
         counts.found("stored_differs", 1, f"{question.name} is done with another text")
     return end

@@ -13,12 +13,19 @@ import psycopg
 import pytest
 from django.db import DatabaseError, connections
 
+from miva import eventlog, lease
 from miva.eventlog import EventLog, fenced, since
 from miva.in_thread import in_thread
-from miva.protocol.events import Delta
+from miva.models import Turn
+from miva.patiently import patiently
+from miva.protocol.events import Delta, Done
+from miva.running_turn import RunningTurn
+from miva.turn_rows import Claim
 from tests import databases
+from tests.engines import answering, scripted_engine
 from tests.log.conftest import Talk, new_talk
 from tests.postgres_server import PostgresServer
+from tests.product import PATIENCE_S
 
 
 class Cutter:
@@ -162,6 +169,28 @@ async def test_a_server_that_stands_still_for_a_while(log: EventLog, talk: Talk,
     server.go_on()
     assert await writing == [4, 5, 6]
     assert await words(talk) == [f"{number}" for number in range(6)]
+
+
+async def test_a_turn_that_begins_while_the_server_is_away_is_answered(
+    talk: Talk, server: PostgresServer, settings: Any
+) -> None:
+    """It reads what it is about before it asks: a server that is started again at that moment costs no answer."""
+    about = Turn.objects.filter(pk=talk.fence.turn_id)
+    await in_thread(lambda: about.update(worker=lease.WORKER))()
+    async with scripted_engine(answering('{"type": "done", "response": "So on."}')) as engine:
+        settings.MIVA_ENGINE_URLS = (engine.url,)
+        await asyncio.to_thread(server.kill)
+        claim = Claim(talk.fence.turn_id, talk.conversation_id, 1, "What is it?", {})
+        turn = RunningTurn(claim, on_end=lambda _, __: None).start()
+        await asyncio.sleep(1)
+        await asyncio.to_thread(server.start)
+        await asyncio.wait_for(turn, PATIENCE_S)
+        await asyncio.to_thread(eventlog.log.close)
+    found = await patiently(lambda: since(talk.conversation_id, 0))
+    assert isinstance(found, list)
+    end = found[-1].event
+    assert isinstance(end, Done), end
+    assert end.text == "So on."
 
 
 async def test_patience_ends_and_the_log_goes_on_later(talk: Talk, server: PostgresServer) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from websockets.asyncio.server import ServerConnection
+from websockets.http11 import Request, Response
 
 from tests.engines import Script, ScriptedEngine, answering, echo, scripted_engine, silent
 from tests.relay.asker import DIALECTS, Asker
@@ -59,6 +60,21 @@ async def test_what_does_not_shake_hands_is_unavailable(
 async def test_where_nobody_listens_it_is_unavailable(hasty: World, asker: Asker) -> None:
     assert await asker.ask("q") == "engine_unavailable"
     await well_again(hasty, asker)
+
+
+async def test_an_engine_that_refuses_at_first_is_tried_until_it_takes_the_question(hasty: World, asker: Asker) -> None:
+    refused: list[Response] = []
+
+    def starts(connection: ServerConnection, _: Request) -> Response | None:
+        if refused:
+            return None
+        refused.append(connection.respond(503, "still starting"))
+        return refused[0]
+
+    async with hasty.engine(echo if asker.dialect == "plain" else answering("well"), process_request=starts) as engine:
+        assert await asker.ask("well") == "well"
+        assert len(engine.frames) == 1
+    assert len(refused) == 1
 
 
 async def test_redirects_are_not_followed(hasty: World, asker: Asker) -> None:

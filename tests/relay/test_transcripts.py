@@ -191,6 +191,8 @@ async def test_v1_upload(any_relay: World) -> None:
         asked = await engine.wait_for_frames(1)
         assert asked[0]["message"].startswith("early\n")
         assert "--- Page 37 ---\nBeta" in asked[0]["message"]
+        await engine.connections[-1].send('{"type": "done"}')  # or it is asked again where the next engine listens
+        await until(player.client, "done")
 
 
 async def test_engine_v1(relay: World) -> None:

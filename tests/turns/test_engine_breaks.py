@@ -21,14 +21,18 @@ from tests.turns.workers import ask, ended, kinds, messages, open_socket, until,
 class Breaks:
     """An engine that breaks off in the middle of its first answers."""
 
-    def __init__(self, times: int) -> None:
+    def __init__(self, times: int, stray: str = "") -> None:
+        """`stray` is a frame that it sends before its answers."""
         self.times = times
+        self.stray = stray
         self.asked = 0
 
     async def __call__(self, _: ScriptedEngine, connection: ServerConnection, frame: str) -> None:
         if json.loads(frame)["type"] != "chat":
             return
         self.asked += 1
+        if self.stray:
+            await connection.send(self.stray)
         await connection.send(json.dumps({"type": "stream", "content": f"{self.asked} and "}))
         if self.asked <= self.times:
             await asyncio.sleep(0.1)
@@ -73,6 +77,14 @@ async def test_an_engine_that_is_started_again_is_waited_for(only: Product, port
         async with scripted_engine(teller, port=port):
             assert (await until(socket, "done", "error"))["text"] == teller.text
     assert kinds(await ended(only, "away")) == ["accepted", "thinking", "delta", "reset", "delta", "done"]
+
+
+async def test_a_stray_frame_before_the_pieces_does_not_make_what_broke_off_whole(only: Product, port: int) -> None:
+    script = Breaks(times=1, stray='{"type": "stream", "contents": "%%"}')
+    async with scripted_engine(script, port=port), open_socket(only.socket_url, "miva.v1") as socket:
+        await socket.send(ask(1, "stray"))
+        assert (await until(socket, "done", "error"))["text"] == "2 and so on"
+    assert kinds(await ended(only, "stray"))[1:-1] == ["reply", "thinking", "delta", "reset", "reply", "delta"]
 
 
 async def test_after_three_attempts_it_fails(only: Product, port: int) -> None:

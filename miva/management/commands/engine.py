@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from miva.engine_check import check
+from miva.engine_config import open_config
 
 
 class Command(BaseCommand):
@@ -27,7 +28,10 @@ class Command(BaseCommand):
             self._check(check)
             return
         data = settings.MIVA_DATA_DIR / "engine-alone"
+        config = open_config()
+        os.set_inheritable(config, True)
         command = [sys.executable, "-m", "miva.engine", "--host", host, "--port", str(port), "--data", str(data)]
+        command += ["--config", str(config)]
         sys.stdout.flush()
         os.chdir(settings.BASE_DIR)  # where `-m` finds it, wherever manage.py was called from
         os.execv(command[0], command)  # noqa: S606 (the engine takes this process's place: one to start, one to stop)

@@ -1,4 +1,4 @@
-"""Where finished documents are: on disk under their ids, or, out of a question, for a while in memory."""
+"""The library on disk: a SQLite file for each document, named by its id, and one for what owners call them."""
 
 from __future__ import annotations
 
@@ -7,18 +7,16 @@ import hashlib
 import sqlite3
 import threading
 import time
-from collections import OrderedDict
+from collections.abc import Iterator
 from pathlib import Path
 
-from miva.engine.index import DocumentIndex
+from miva.engine.stores.base import Draft, Index, Library
+from miva.engine.stores.sqlite_index import SqliteIndex
 
-# What documents out of questions may keep in memory; an index takes about four bytes for a character of text.
-SHELF_CHARACTERS = 12_000_000
-SHELF_DOCUMENTS = 64
 _STALE_DRAFT_S = 3600
 
 
-class Library:
+class SqliteLibrary(Library):
     """The documents kept below a folder, each by the id its sender gave it (the SHA-256 of its content)."""
 
     def __init__(self, folder: Path) -> None:
@@ -30,34 +28,31 @@ class Library:
                     draft.unlink()
         self._names = _Names(folder / "names.sqlite3")
 
-    def open(self, document: str) -> DocumentIndex | None:
-        """The index of a document that is wholly held, else None."""
-        return DocumentIndex.open(self._path(document))
+    def open(self, document: str) -> Index | None:
+        return SqliteIndex.open(self._path(document))
 
     def holds(self, document: str) -> bool:
-        """Whether `open` would find the document."""
         index = self.open(document)
         if index is not None:
             index.close()
         return index is not None
 
-    def save(self, document: str, index: DocumentIndex) -> None:
-        """Keep a finished document."""
-        index.save(self._path(document))
+    def save(self, document: str, draft: Draft) -> None:
+        draft.save(self._path(document))
 
     def forget(self, document: str) -> None:
-        """Delete a document and its names; one that is not held is no error."""
         self._path(document).unlink(missing_ok=True)
         self._names.remove(document)
 
     def set_name(self, document: str, owner: str, name: str) -> None:
-        """Note what `owner` calls the document."""
         self._names.put(document, owner, name)
 
     def name(self, document: str) -> str:
-        """What all who sent the document call it; where they differ, no owner's word for it is told to another."""
         names = self._names.of(document)
         return names.pop() if len(names) == 1 else "the document"
+
+    def documents(self) -> Iterator[str]:
+        return filter(self.holds, self._names.documents())
 
     def _path(self, document: str) -> Path:
         # Hashed, so that an id is never a path, whatever its sender put into it.
@@ -88,34 +83,10 @@ class _Names:
         with self._lock:
             return {name for (name,) in self._db.execute("SELECT name FROM names WHERE document = ?", (document,))}
 
+    def documents(self) -> list[str]:
+        with self._lock:
+            return [document for (document,) in self._db.execute("SELECT DISTINCT document FROM names")]
+
     def remove(self, document: str) -> None:
         with self._lock, self._db:
             self._db.execute("DELETE FROM names WHERE document = ?", (document,))
-
-
-class Shelf:
-    """Documents that came inside questions, by the hash of their text: the least recently used go first."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._held: OrderedDict[str, tuple[DocumentIndex, int]] = OrderedDict()
-        self._characters = 0
-
-    def get(self, key: str) -> DocumentIndex | None:
-        """The index under `key`, if it is still there."""
-        with self._lock:
-            if key not in self._held:
-                return None
-            self._held.move_to_end(key)
-            return self._held[key][0]
-
-    def put(self, key: str, index: DocumentIndex, characters: int) -> None:
-        """Keep an index of so many characters; the newest is kept even where it is over the limit alone."""
-        with self._lock:
-            if key in self._held:
-                return
-            self._held[key] = (index, characters)
-            self._characters += characters
-            while len(self._held) > 1 and (self._characters > SHELF_CHARACTERS or len(self._held) > SHELF_DOCUMENTS):
-                _, (_, size) = self._held.popitem(last=False)
-                self._characters -= size

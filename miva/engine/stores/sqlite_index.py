@@ -13,59 +13,55 @@ import math
 import os
 import sqlite3
 import threading
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
 from miva.engine import passages
+from miva.engine.stores.base import Content, Draft, Passage, Postings
 from miva.engine.text import match_expression, search_text
 
 # Counts up when anything stored changes its meaning; a file of another version counts as not held.
 VERSION = 1
-_TOKENIZER = "porter unicode61 remove_diacritics 2"
+TOKENIZER = "porter unicode61 remove_diacritics 2"
+"""How FTS5 cuts and stems words; the other keyword index does it alike."""
 _SCHEMA = f"""
 CREATE TABLE pages (page INTEGER PRIMARY KEY, text TEXT NOT NULL);
 CREATE TABLE sentences (sentence INTEGER PRIMARY KEY, page INTEGER, start INTEGER, stop INTEGER, heading INTEGER);
 CREATE INDEX sentences_page ON sentences (page);
 CREATE TABLE chunks (chunk INTEGER PRIMARY KEY, page INTEGER, first INTEGER, last INTEGER);
-CREATE VIRTUAL TABLE words USING fts5(text, content='', tokenize='{_TOKENIZER}');
+CREATE VIRTUAL TABLE words USING fts5(text, content='', tokenize='{TOKENIZER}');
 PRAGMA user_version = {VERSION};
+"""
+_CHUNKS = """
+SELECT c.chunk, c.page, c.first, c.last, substr(p.text, f.start + 1, l.stop - f.start) FROM chunks c
+JOIN sentences f ON f.sentence = c.first JOIN sentences l ON l.sentence = c.last JOIN pages p ON p.page = c.page
 """
 
 
-@dataclass(frozen=True)
-class Passage:
-    """A sentence or heading as it stands on its page; `start` counts characters from the page's beginning."""
-
-    number: int
-    page: int
-    start: int
-    text: str
-    heading: bool
-
-
-class DocumentIndex:
-    """The index of one document; safe to use from several threads."""
+class SqliteIndex(Draft):
+    """The index of one document in SQLite."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._db = connection
         self._lock = threading.Lock()
 
     @classmethod
-    def in_memory(cls) -> DocumentIndex:
+    def in_memory(cls) -> SqliteIndex:
         """An empty index, to be filled page by page."""
         connection = sqlite3.connect(":memory:", check_same_thread=False)
         connection.executescript(_SCHEMA)
         return cls(connection)
 
     @classmethod
-    def open(cls, path: Path) -> DocumentIndex | None:
+    def open(cls, path: Path) -> SqliteIndex | None:
         """The index that `save` wrote to `path`; None where there is none that this version can read."""
-        if not path.is_file():
-            return None
         # A finished file never changes, so SQLite may skip its locks.
         address = f"file:{quote(str(path.absolute()))}?mode=ro&immutable=1"
-        connection = sqlite3.connect(address, uri=True, check_same_thread=False)
+        try:
+            connection = sqlite3.connect(address, uri=True, check_same_thread=False)
+        except sqlite3.OperationalError:  # there is none, or it was deleted just now
+            return None
         try:
             if connection.execute("PRAGMA user_version").fetchone()[0] == VERSION:
                 return cls(connection)
@@ -75,7 +71,6 @@ class DocumentIndex:
         return None
 
     def save(self, path: Path) -> None:
-        """Write the whole index to `path` in one step; a reader sees all of it or nothing."""
         draft = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
         draft.unlink(missing_ok=True)
         try:
@@ -88,12 +83,10 @@ class DocumentIndex:
             draft.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Give the database back; the index cannot be used any more."""
         with self._lock:
             self._db.close()
 
     def add_page(self, page: int, text: str) -> None:
-        """Store and index one page; a page number that is there already is left as it is."""
         text = text.replace("\0", " ")  # SQLite's substr() would end at a NUL
         found = passages.sentences(text)
         made = passages.chunks(text, found)
@@ -119,28 +112,27 @@ class DocumentIndex:
         return int(self._db.execute(f"SELECT coalesce(max(rowid) + 1, 0) FROM {table}").fetchone()[0])  # noqa: S608
 
     def chunk_count(self) -> int:
-        """How many chunks the document has so far."""
         with self._lock:
             return self._count("chunks")
 
     def page_count(self) -> int:
-        """How many pages the document has so far."""
         with self._lock:
             return int(self._db.execute("SELECT count(*) FROM pages").fetchone()[0])
 
-    def term_weights(self, term: str) -> dict[int, float]:
-        """For each chunk that has `term`: its term-frequency part of BM25 (k1 1.2, b 0.75), between 0 and 2.2."""
+    def postings(self, terms: Sequence[str]) -> Postings:
         with self._lock:
             total = self._count("chunks")
-            rows = self._db.execute(
-                "SELECT rowid, bm25(words) FROM words WHERE words MATCH ?", (match_expression(term),)
-            ).fetchall()
+            return {term: self._postings(term, total) for term in terms}
+
+    def _postings(self, term: str, total: int) -> dict[int, float]:
+        rows = self._db.execute(
+            "SELECT rowid, bm25(words) FROM words WHERE words MATCH ?", (match_expression(term),)
+        ).fetchall()
         # FTS5's bm25() is -(idf x the part we want), with this idf, never below 1e-6 (sqlite.org/fts5.html, 5.1.1).
         idf = math.log((total - len(rows) + 0.5) / (len(rows) + 0.5))
         return {chunk: -score / (idf if idf > 0 else 1e-6) for chunk, score in rows}
 
     def chunk_passages(self, chunk: int) -> list[Passage]:
-        """The sentences of one chunk in reading order."""
         return self._passages(
             "s.sentence BETWEEN (SELECT first FROM chunks WHERE chunk = :n) AND"
             " (SELECT last FROM chunks WHERE chunk = :n)",
@@ -149,12 +141,37 @@ class DocumentIndex:
         )
 
     def page_passages(self, page: int, limit: int) -> list[Passage]:
-        """The first `limit` sentences and headings of one page."""
         return self._passages("s.page = :n", page, limit)
 
     def headings(self, limit: int) -> list[Passage]:
-        """The first `limit` headings of the document."""
         return self._passages("s.heading = :n", 1, limit)
+
+    def page_text(self, page: int) -> str:
+        with self._lock:
+            found = self._db.execute("SELECT text FROM pages WHERE page = ?", (page,)).fetchone()
+        return found[0] if found else ""
+
+    def chunk_texts(self, first: int, limit: int) -> list[str]:
+        with self._lock:
+            rows = self._db.execute(f"{_CHUNKS} WHERE c.chunk >= ? ORDER BY c.chunk LIMIT ?", (first, limit))
+            return [text for *_, text in rows]
+
+    def page_chunks(self) -> list[tuple[int, int]]:
+        with self._lock:
+            return self._db.execute("SELECT page, min(chunk) FROM chunks GROUP BY page ORDER BY page").fetchall()
+
+    def content(self) -> Content:
+        with self._lock:
+            return Content(
+                self._db.execute("SELECT page, text FROM pages ORDER BY page").fetchall(),
+                [
+                    (number, page, start, stop, bool(heading))
+                    for number, page, start, stop, heading in self._db.execute(
+                        "SELECT sentence, page, start, stop, heading FROM sentences ORDER BY sentence"
+                    )
+                ],
+                self._db.execute(f"{_CHUNKS} ORDER BY c.chunk").fetchall(),
+            )
 
     def _passages(self, where: str, number: int, limit: int) -> list[Passage]:
         # `where` is one of the three above; whatever comes from outside is a parameter.
@@ -167,7 +184,6 @@ class DocumentIndex:
         return [Passage(n, page, start, text, bool(heading)) for n, page, start, text, heading in rows]
 
     def page_numbers(self) -> list[int]:
-        """The numbers of the pages that have text, in order."""
         with self._lock:
             rows = self._db.execute("SELECT DISTINCT page FROM sentences ORDER BY page").fetchall()
         return [page for (page,) in rows]
@@ -190,7 +206,7 @@ def which_match(texts: list[str], terms: list[str]) -> list[set[str]]:
     """For each text, those of `terms` that the keyword index would find in it."""
     matched: list[set[str]] = [set() for _ in texts]
     with contextlib.closing(sqlite3.connect(":memory:")) as db:
-        db.execute(f"CREATE VIRTUAL TABLE words USING fts5(text, content='', tokenize='{_TOKENIZER}')")
+        db.execute(f"CREATE VIRTUAL TABLE words USING fts5(text, content='', tokenize='{TOKENIZER}')")
         db.executemany(
             "INSERT INTO words (rowid, text) VALUES (?, ?)", [(i, search_text(t)) for i, t in enumerate(texts)]
         )

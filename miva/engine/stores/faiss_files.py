@@ -1,0 +1,158 @@
+"""Vectors in files of FAISS: an example of another vector store, for those who keep theirs in such files.
+
+A folder for each document with files of at most `ROWS` vectors each, so that what is added rewrites one small file. A
+file is replaced as a whole: a reader sees it before or after. The search is exact.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import importlib
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from miva.engine.stores.base import MODEL, NearChunk, StoreError, VectorStore
+from miva.engine.vectors import DIMENSION, Vectors
+
+ROWS = 4096
+_CACHED_FILES = 256
+
+_Index: TypeAlias = Any  # FAISS tells no types
+_Stamp: TypeAlias = tuple[int, int, int]
+
+
+class FaissFiles(VectorStore):
+    """The vectors of each document in a folder of its own, two bytes a component."""
+
+    def __init__(self, folder: Path, database_url: str = "") -> None:  # noqa: ARG002 (files need no database)
+        try:
+            self._faiss: Any = importlib.import_module("faiss")
+        except ImportError as why:
+            raise StoreError(f"The vector store faiss needs a package: pip install faiss-cpu ({why}).") from None
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock = threading.Lock()
+        self._cache: OrderedDict[Path, tuple[_Stamp, _Index]] = OrderedDict()
+
+    def count(self, document: str) -> int:
+        with self._lock:
+            return self._count(document)
+
+    def add(self, document: str, first: int, vectors: Vectors) -> None:
+        with self._alone():
+            held = self._count(document)
+            if held != first or not len(vectors):
+                return
+            folder = self._path(document)
+            folder.mkdir(mode=0o700, exist_ok=True)
+            rows = np.ascontiguousarray(vectors, np.float32)
+            while len(rows):
+                number, begun = divmod(held, ROWS)
+                path = _file(folder, number)
+                index = self._faiss.clone_index(self._read(path)) if begun else self._new()
+                index.add(rows[: ROWS - begun])
+                self._write(path, index)
+                rows = rows[ROWS - begun :]
+                held = number * ROWS + index.ntotal
+
+    def nearest(self, documents: Sequence[str], question: Vectors, most: int) -> list[NearChunk]:
+        found: list[NearChunk] = []
+        with self._lock:
+            for document in documents if most > 0 else ():
+                for number, index in enumerate(self._indices(document)):
+                    products, rows = index.search(question, min(most, index.ntotal))
+                    found += [
+                        NearChunk(document, number * ROWS + int(row), float(product))
+                        for product, row in zip(products[0], rows[0], strict=True)
+                    ]
+        found.sort(key=lambda near: -near.cosine)
+        return found[:most]
+
+    def cosines(self, document: str, chunks: Sequence[int], question: Vectors) -> dict[int, float]:
+        found: dict[int, float] = {}
+        with self._lock:
+            for number, index in enumerate(self._indices(document)):
+                here = [chunk for chunk in chunks if 0 <= chunk - number * ROWS < index.ntotal]
+                if here:
+                    rows = index.reconstruct_batch(np.array(here, np.int64) - number * ROWS)
+                    found |= zip(here, map(float, rows @ question[0]), strict=True)
+        return found
+
+    def forget(self, document: str) -> None:
+        folder = self._path(document)
+        with self._alone():
+            for path in [path for path in self._cache if path.parent == folder]:
+                del self._cache[path]
+            # The last file first: what is cut short by a power cut still has its first chunks.
+            for path in sorted(folder.glob("*"), reverse=True):
+                path.unlink()
+            with contextlib.suppress(FileNotFoundError):
+                folder.rmdir()
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """No other thread, nor another process, changes the files meanwhile."""
+        with self._lock, (self._folder / "lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def _count(self, document: str) -> int:
+        return sum(index.ntotal for index in self._indices(document))
+
+    def _indices(self, document: str) -> Iterator[_Index]:
+        """Its files in order, up to the first that is not full: what lies behind one that is broken is not counted."""
+        folder = self._path(document)
+        number = 0
+        while (index := self._read(_file(folder, number))) is not None:
+            yield index
+            if index.ntotal < ROWS:
+                return
+            number += 1
+
+    def _read(self, path: Path) -> _Index | None:
+        try:
+            known = path.stat()
+        except FileNotFoundError:
+            return None
+        stamp = (known.st_ino, known.st_size, known.st_mtime_ns)
+        cached = self._cache.get(path)
+        if cached is None or cached[0] != stamp:
+            try:
+                index = self._faiss.read_index(str(path))
+            except RuntimeError:  # cut short or overwritten: its chunks are embedded again
+                return None
+            if index.d != DIMENSION:
+                return None
+            self._cache[path] = cached = stamp, index
+        self._cache.move_to_end(path)
+        while len(self._cache) > _CACHED_FILES:
+            self._cache.popitem(last=False)
+        return cached[1]
+
+    def _write(self, path: Path, index: _Index) -> None:
+        draft = path.with_suffix(".tmp")
+        self._faiss.write_index(index, str(draft))
+        with draft.open("rb") as written:
+            os.fsync(written.fileno())
+        draft.replace(path)
+
+    def _new(self) -> _Index:
+        # Half precision needs no training, so a file is the same whatever came first.
+        kind = self._faiss.ScalarQuantizer.QT_fp16
+        return self._faiss.IndexScalarQuantizer(DIMENSION, kind, self._faiss.METRIC_INNER_PRODUCT)
+
+    def _path(self, document: str) -> Path:
+        # Hashed, so that an id is never a path, whatever its sender put into it.
+        return self._folder / f"{hashlib.sha256(document.encode()).hexdigest()}.{MODEL}"
+
+
+def _file(folder: Path, number: int) -> Path:
+    return folder / f"{number:06}.faiss"

@@ -1,0 +1,97 @@
+"""A text's words as SQLite's FTS5 makes them, written as PostgreSQL's full text takes them.
+
+FTS5 itself cuts and stems here too, in a table in memory, so both databases hold the same words and rank alike.
+PostgreSQL's own dictionaries have no say: they differ with the server's version, settings and locale.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from miva.engine.stores.sqlite_index import TOKENIZER
+from miva.engine.text import DENSE, search_text
+
+# What a tsvector can hold (postgresql.org/docs, "Text Search Limitations"): positions up to 16,383, fewer than 256 of
+# them for a lexeme, and lexemes under 2 KB. No chunk of natural text comes near; beyond, a word counts 255 times.
+MOST_PLACES = 255
+_LAST_PLACE = 16_383
+_LONGEST = 1000
+_BATCH = 500
+_DENSE = re.compile(f"[{DENSE}]")
+_QUOTED = str.maketrans({"'": "''", "\\": "\\\\"})
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a term of a question looks for: these words in a row; none where the term has no letter or digit."""
+
+    lexemes: tuple[str, ...]
+
+    @property
+    def query(self) -> str:
+        """The same as a tsquery."""
+        return " <-> ".join(map(_quoted, self.lexemes))
+
+
+def tsvectors(texts: Sequence[str]) -> Iterator[tuple[str, int]]:
+    """For each text of a document its tsvector, and how many words FTS5 would count in it."""
+    rest = iter(texts)
+    while batch := list(islice(rest, _BATCH)):
+        for places in _places([search_text(text) for text in batch]):
+            yield _tsvector(places), sum(map(len, places.values()))
+
+
+def wanted(terms: Sequence[str]) -> list[Wanted]:
+    """What each term looks for; as with `text.match_expression`, one letter of a dense script is a word's beginning."""
+    found = []
+    for term, places in zip(terms, _places(terms), strict=True):
+        words = [word for _, word in sorted((place, word) for word, all_ in places.items() for place in all_)]
+        if len(term) == 1 and _DENSE.match(term):
+            words = [_head(word) for word in words]
+        found.append(Wanted(tuple(map(_short, words))))
+    return found
+
+
+def _places(texts: Sequence[str]) -> list[dict[str, list[int]]]:
+    """For each text its words and where they stand, counted from 0."""
+    found: list[dict[str, list[int]]] = [{} for _ in texts]
+    with contextlib.closing(sqlite3.connect(":memory:")) as db:
+        db.execute(f"CREATE VIRTUAL TABLE words USING fts5(text, content='', tokenize='{TOKENIZER}')")
+        db.execute("CREATE VIRTUAL TABLE places USING fts5vocab(words, instance)")
+        db.executemany("INSERT INTO words (rowid, text) VALUES (?, ?)", enumerate(texts))
+        for text, word, place in db.execute("SELECT doc, term, offset FROM places"):
+            found[text].setdefault(word, []).append(place)
+    return found
+
+
+def _tsvector(places: dict[str, list[int]]) -> str:
+    heads: dict[str, list[int]] = {}
+    for word, all_ in places.items():
+        if _DENSE.match(word):
+            heads.setdefault(_head(word), []).extend(all_)
+    return " ".join(f"{_quoted(_short(word))}:{_numbers(all_)}" for word, all_ in (places | heads).items())
+
+
+def _numbers(places: list[int]) -> str:
+    fitting = [str(place + 1) for place in places if place < _LAST_PLACE][:MOST_PLACES]
+    return ",".join(fitting) or str(_LAST_PLACE)
+
+
+def _head(word: str) -> str:
+    # A lexeme of its own, because what the prefix matches could not be counted. No word of FTS5's has a star.
+    return f"{word[0]}*"
+
+
+def _short(word: str) -> str:
+    code = word.encode()
+    return word if len(code) <= _LONGEST else f"#{hashlib.sha256(code).hexdigest()}"
+
+
+def _quoted(lexeme: str) -> str:
+    return f"'{lexeme.translate(_QUOTED)}'"

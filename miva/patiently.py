@@ -1,0 +1,33 @@
+"""Reads of the database that a turn cannot do without: tried again while it is away, as long as the log tries to write.
+
+A database that is started again must cost nobody an answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from miva.eventlog import AWAY, PATIENCE_S
+
+logger = logging.getLogger("miva.patiently")
+
+T = TypeVar("T")
+
+PAUSE_S = 0.5
+
+
+async def patiently(read: Callable[[], Awaitable[T]]) -> T:
+    """What `read` brings, which changes nothing and may be called again; raises one of AWAY after PATIENCE_S."""
+    loop = asyncio.get_running_loop()
+    ends_at = loop.time() + PATIENCE_S
+    while True:
+        try:
+            return await read()
+        except AWAY as why:
+            if loop.time() >= ends_at:
+                raise
+            logger.warning("The database cannot be read (%s); trying again", why)
+        await asyncio.sleep(PAUSE_S)
