@@ -20,6 +20,7 @@ from miva.models import Document
 from miva.protocol import errors
 from tests.documents.helpers import eventually_async
 from tests.documents.test_reader import encrypted
+from tests.operations.talk import eventually
 from tests.pdfs import make_pdf
 from tests.uploads.conftest import PDF, Sender, upload_of
 
@@ -62,7 +63,7 @@ async def test_a_document_of_a_dead_process_is_read_by_another(sender: Sender) -
     assert await background_reading.take_over_stale() == 1
     assert await background_reading.take_over_stale() == 0
     assert [(found.status, found.pages) for found in await waiting] == [("ready", 2)]
-    assert sender.told(str(document.pk)) == ["reading", "ready"]
+    await eventually(lambda: sender.told(str(document.pk)) == ["reading", "ready"])  # told once it is stored
 
 
 async def test_a_row_of_a_server_without_leases_is_ended_when_nothing_was_kept(sender: Sender) -> None:
