@@ -244,7 +244,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 if REDIS_URL:
     CHANNEL_LAYERS: dict[str, Any] = {
         "default": {
-            "BACKEND": "channels_redis.core.RedisChannelLayer",
+            "BACKEND": "miva.redis_layer.RedisLayer",
             "CONFIG": {
                 # redis-py 8 gives every read 5 s by default, which is as long as the layer's own blocking read: idle
                 # listeners would die. Ten seconds is above it, so a Redis that hangs is still noticed.

@@ -64,6 +64,13 @@ class Telling:
     join: Join
 
 
+def _is_cancelled() -> bool:
+    """Whether this task was told to end. The layer's client swallows a cancel now and then: redis-py sends within
+    `asyncio.wait_for`, which before Python 3.12 forgets one that comes just as what it waits for is done."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 class Hub:
     """Subscribers of one process by topic.
 
@@ -188,7 +195,8 @@ class Hub:
         problem: Exception | None = None
         for _ in range(SEND_ATTEMPTS):
             try:
-                await asyncio.wait_for(layer.group_send(group_name(topic), message), SEND_PATIENCE_S)
+                async with asyncio.timeout(SEND_PATIENCE_S):
+                    await layer.group_send(group_name(topic), message)
                 return
             except TimeoutError as why:
                 problem = why
@@ -199,7 +207,7 @@ class Hub:
 
     async def _listen(self) -> None:
         pause = FIRST_PAUSE_S
-        while True:
+        while not _is_cancelled():
             try:
                 layer = shared_layer()
                 if layer is None:
@@ -215,7 +223,8 @@ class Hub:
                     logger.warning("The channel layer is away (%s); trying again", why)
             self.connected = False
             self._join_all_again()
-            await asyncio.sleep(pause)
+            if not _is_cancelled():
+                await asyncio.sleep(pause)
             pause = min(LONGEST_PAUSE_S, pause * 2)
 
     async def _messages(self, layer: BaseChannelLayer) -> AsyncIterator[News]:
@@ -238,6 +247,8 @@ class Hub:
                     self._has_pulse, pulse_at = False, loop.time() + self._pulse_s
                     message = {"type": "news", "from": self._process, "topic": self._pulse_topic}
                     await layer.group_send(group_name(self._pulse_topic), message)
+                if _is_cancelled():
+                    return
                 self.connected = True
                 if received is None:
                     received = asyncio.create_task(layer.receive(channel))

@@ -148,7 +148,8 @@ async def _watch(documents: Sequence[Document], news: asyncio.Event, patience: f
             raise Busy(f"The document “{unready[0].name}” is still being read. Please ask again in a moment.")
         if unready:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(news.wait(), LOOK_S)
+                async with asyncio.timeout(LOOK_S):
+                    await news.wait()
     return current
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import faulthandler
 import fcntl
 import logging
 import os
@@ -82,7 +83,8 @@ async def end_serving() -> None:
 def _end_for_certain() -> None:
     """A database that does not answer would keep the threads that ask it, and with them the process, for ever."""
     time.sleep(END_S)
-    logger.error("Something keeps this server from ending; it is ended without waiting for that")
+    logger.error("Something keeps this server from ending; it is ended without waiting for that. Its threads:")
+    faulthandler.dump_traceback()
     os._exit(1)  # what runs here is taken by another process when its lease is over
 
 

@@ -85,7 +85,8 @@ class TurnKeeper:
             except Exception:
                 logger.exception("Turns could not be looked after; trying again")
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(bell.wait(), pause)
+                async with asyncio.timeout(pause):  # `wait_for` forgets a cancel that comes with the bell, before 3.12
+                    await bell.wait()
 
     async def _renew(self) -> None:
         claims = [turn.claim for turn in turns_here.values()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import socket
@@ -20,6 +21,9 @@ SHARED = ROOT.parent / "shared"
 START_S = 60.0 * float(os.environ.get("TEST_PATIENCE", "1"))
 PATIENCE_S = 30.0 * float(os.environ.get("TEST_PATIENCE", "1"))
 """How long a test waits for what should come at once; slow machines stretch it with TEST_PATIENCE."""
+
+_FIRST_PORT, _PORTS_EACH = 10_000, 200
+_ports = itertools.cycle(_FIRST_PORT + os.getpid() % 100 * _PORTS_EACH + place for place in range(_PORTS_EACH))
 
 SERVERS = ("uvicorn", "daphne", "runserver", "serve")
 APPLICATION = "epsilon.asgi:application"
@@ -142,10 +146,14 @@ class Product:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nobody else is given before what is to listen on it does: each test process has ports of its own,
+    below those from which the system serves all others."""
+    for port in _ports:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("the ports never end")
 
 
 def process_tree(root: int) -> list[int]:

@@ -59,7 +59,8 @@ class Intake:
     async def settled(self, seconds: float) -> None:
         """Wait until every page sent so far is indexed, but no longer than `seconds`."""
         try:
-            await asyncio.wait_for(self._idle.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._idle.wait()
         except TimeoutError:
             return
 

@@ -28,7 +28,7 @@ def redis_server() -> Iterator[RedisServer]:
 @pytest.fixture
 def _layer(redis_server: RedisServer, settings: Any) -> None:
     config = {"hosts": [{"address": redis_server.url, "socket_timeout": 10}]}
-    settings.CHANNEL_LAYERS = {"default": {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": config}}
+    settings.CHANNEL_LAYERS = {"default": {"BACKEND": "miva.redis_layer.RedisLayer", "CONFIG": config}}
 
 
 @pytest_asyncio.fixture

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from channels.layers import get_channel_layer
+from channels_redis.core import RedisChannelLayer
 from hypothesis import given
 from hypothesis import strategies as st
 
 from miva.hub import Hub, group_name
+from miva.redis_layer import RedisLayer
 from tests.operations.talk import eventually
 from tests.redis_server import RedisServer
 
@@ -45,8 +49,23 @@ async def listening(**periods: float) -> AsyncIterator[Callable[[str], Any]]:
 @pytest.fixture
 def layer_of_this_test(redis_server: RedisServer, settings: Any) -> None:
     """A group is forgotten after three seconds, as it is after a day in the product."""
+    use_layer(settings, redis_server, RedisLayer)
+
+
+def use_layer(settings: Any, redis_server: RedisServer, layer: type[RedisChannelLayer]) -> None:
     config = {"hosts": [{"address": redis_server.url, "socket_timeout": 10}], "group_expiry": 3}
-    settings.CHANNEL_LAYERS = {"default": {"BACKEND": "channels_redis.core.RedisChannelLayer", "CONFIG": config}}
+    settings.CHANNEL_LAYERS = {"default": {"BACKEND": f"{layer.__module__}.{layer.__name__}", "CONFIG": config}}
+
+
+class ForgetfulLayer(RedisLayer):
+    """Forgets a cancel that comes while a group is left, as `asyncio.wait_for` does at times before Python 3.12."""
+
+    leaving = asyncio.Event()
+
+    async def group_discard(self, group: str, channel: str) -> None:
+        self.leaving.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(NEVER)
 
 
 async def test_a_membership_that_is_renewed_outlives_its_expiry(layer_of_this_test: None) -> None:
@@ -101,6 +120,41 @@ def test_a_hub_that_was_closed_is_as_new_for_the_next_loop(layer_of_this_test: N
         asyncio.run(hear())
     hub._look_at("later")
     assert "later" not in hub._changed, "nobody is there to take it away again"
+
+
+async def test_a_hub_closes_where_its_layer_forgets_that_it_was_told_to(
+    redis_server: RedisServer, settings: Any
+) -> None:
+    use_layer(settings, redis_server, ForgetfulLayer)
+    hub = Hub()
+    unsubscribe = hub.subscribe("anything", lambda _: None)
+    await eventually(lambda: hub.connected)
+    unsubscribe()
+    await ForgetfulLayer.leaving.wait()
+    async with asyncio.timeout(5):
+        await hub.close()
+
+
+@pytest.mark.parametrize(("layer", "complaints"), [(RedisLayer, 0), (RedisChannelLayer, 1)])
+async def test_a_message_that_redis_cannot_be_told_of_fails_no_task(
+    layer: type[RedisChannelLayer], complaints: int, redis_server: RedisServer, settings: Any
+) -> None:
+    """channels_redis's own layer, beside it, shows that the test sees what it looks for."""
+    use_layer(settings, redis_server, layer)
+    complained: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complained.append(context))
+    used = get_channel_layer()
+    channel = await used.new_channel()
+    with redis_server.client() as client:
+        client.execute_command("ACL", "SETUSER", "default", "-zpopmin")
+        try:
+            await used.send(channel, {"type": "news"})
+            assert await used.receive(channel) == {"type": "news"}
+            await asyncio.sleep(0.5)
+        finally:
+            client.execute_command("ACL", "SETUSER", "default", "+zpopmin")
+    gc.collect()
+    assert len(complained) == complaints
 
 
 @given(st.text())
