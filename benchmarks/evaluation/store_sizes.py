@@ -17,6 +17,7 @@ from benchmarks.evaluation.minilm import DIMENSION, Vectors
 from benchmarks.evaluation.stores import Opener, Store
 from benchmarks.figures import Figure, Goal, number
 from benchmarks.processes import tree_cpu_seconds
+from miva.engine.vectors import use_one_thread
 
 CHUNKS, QUICK_CHUNKS = 100_000, 5_000
 WORDS_A_CHUNK = 85
@@ -57,6 +58,7 @@ def synthetic(texts: Mapping[str, Sequence[str]], chunks: int, seed: int) -> Loa
 
 def measure(bench: Bench, name: str, opener: Opener, load: Load) -> list[Figure]:
     """Seconds to fill one store, and processor milliseconds of one search in it."""
+    use_one_thread()  # as the engine does when it starts
     with opener(bench) as store:
         cpu_before, began = _cpu_s(store), time.perf_counter()
         store.fill(load.texts, load.vectors)

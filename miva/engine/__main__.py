@@ -19,6 +19,7 @@ from miva.engine.service import Service
 from miva.engine.stores.base import StoreError
 from miva.engine.stores.choose import open_stores
 from miva.engine.stores.sqlite_index import check_sqlite
+from miva.engine.vectors import use_one_thread
 
 _LONGEST_SOCKET_PATH = 92  # 104 bytes on the strictest systems, with room for the temporary name
 
@@ -42,6 +43,7 @@ def main() -> int:
 
 
 async def _serve(options: argparse.Namespace) -> None:
+    use_one_thread()
     address = Address(options.host, options.port, options.socket)
     given = config.read(options.config) if options.config is not None else config.Config()
     library, vectors = open_stores(given.vector_store, options.data, given.database_url)

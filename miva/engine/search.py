@@ -9,6 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
 from miva.engine.stores.base import Index, Passage, VectorStore
 from miva.engine.stores.sqlite_index import which_match
 from miva.engine.text import STOP_WORDS, count_tokens, is_latin, one_line, plain_words, query_terms
@@ -115,8 +118,8 @@ def best_chunks(
 
 def _keyword_scores(
     documents: Sequence[Asked], weights: dict[str, float]
-) -> tuple[dict[Place, float], dict[str, float]]:
-    """The BM25 score of each chunk that has a term, and each term's IDF, with statistics of just these documents."""
+) -> tuple[list[NDArray[np.float64]], dict[str, float]]:
+    """For each document the BM25 scores of its chunks, and each term's IDF, with statistics of just these documents."""
     terms = list(weights)
     kinds: defaultdict[type[Index], list[int]] = defaultdict(list)
     for number, document in enumerate(documents):
@@ -127,27 +130,42 @@ def _keyword_scores(
         for number, one in zip(numbers, kind.postings_of([documents[n].index for n in numbers], terms), strict=True)
     }
     total = sum(count for count, _ in found.values())
-    scores: defaultdict[Place, float] = defaultdict(float)
+    scores = [np.zeros(found[number][0]) for number in range(len(documents))]
     idf: dict[str, float] = {}
     for term, weight in weights.items():
-        frequency = sum(len(postings.get(term, ())) for _, postings in found.values())
+        frequency = sum(len(postings[term][0]) for _, postings in found.values())
         idf[term] = math.log(1 + (total - frequency + 0.5) / (frequency + 0.5))
         for number, (_, postings) in found.items():
-            for chunk, part in postings.get(term, {}).items():
-                scores[number, chunk] += weight * idf[term] * part
+            chunks, parts = postings[term]
+            scores[number][chunks] += weight * idf[term] * parts
     return scores, idf
 
 
-def _fused(by_words: dict[Place, float], documents: Sequence[Asked], vector: Vectors | None) -> dict[Place, float]:
+def _best(scores: Sequence[NDArray[np.float64]], most: int) -> dict[Place, float]:
+    """The places with the highest scores above nothing, best first; of equal ones those that come first."""
+    best: list[tuple[float, int, int]] = []
+    for number, of_document in enumerate(scores):
+        chunks = np.flatnonzero(of_document)
+        if len(chunks) > most:
+            own = of_document[chunks]
+            chunks = chunks[own >= np.partition(own, -most)[-most]]
+        best += [(-float(of_document[chunk]), number, int(chunk)) for chunk in chunks]
+    return {(number, chunk): -score for score, number, chunk in heapq.nsmallest(most, best)}
+
+
+def _fused(
+    by_words: Sequence[NDArray[np.float64]], documents: Sequence[Asked], vector: Vectors | None
+) -> dict[Place, float]:
     """Half the words, as a share of the best, and half the meaning, over the best of both lists."""
-    best = heapq.nsmallest(_CANDIDATES, by_words.items(), key=lambda item: (-item[1], item[0]))
-    top = best[0][1] if best else 1.0
-    words = {place: score / top for place, score in best}
+    best = _best(by_words, _CANDIDATES)
+    top = max(best.values(), default=1.0)
+    words = {place: score / top for place, score in best.items()}
     if vector is None:
         return words
     near = _nearest(documents, vector)
-    for place in near:
-        words.setdefault(place, by_words.get(place, 0.0) / top)
+    for number, chunk in near:
+        scores = by_words[number]
+        words.setdefault((number, chunk), float(scores[chunk]) / top if chunk < len(scores) else 0.0)
     near |= _cosines(documents, [place for place in words if place not in near], vector)
     return {place: 0.5 * share + 0.5 * near.get(place, _UNKNOWN_COSINE * share) for place, share in words.items()}
 

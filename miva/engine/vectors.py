@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 DIMENSION = 384
 
@@ -27,6 +28,13 @@ def quantise(vectors: Vectors) -> Bytes:
     """
     rows: Bytes = np.clip(np.rint(vectors * SCALE), -127, 127).astype(np.int8)
     return rows
+
+
+def use_one_thread() -> None:
+    """Lets numpy multiply in the thread that asks, in this process: several questions are searched for side by side
+    anyway, and OpenBLAS's helpers go on turning when their part is done (20 CPU-ms a search instead of 10, measured
+    over 100,000 chunks on two cores)."""
+    threadpool_limits(limits=1, user_api="blas")
 
 
 def dequantise(rows: Bytes) -> Vectors:

@@ -16,6 +16,7 @@ from websockets.asyncio.server import ServerConnection
 from miva import following
 from miva.following import Following
 from tests.engines import ScriptedEngine, silent
+from tests.operations.talk import eventually
 from tests.product import PATIENCE_S
 from tests.reading import streams
 from tests.reading.talk import ENDS, WORDS, engine, numbers, piece, question, read, resume, say, tab, whole_answer
@@ -286,11 +287,15 @@ async def test_a_client_that_does_not_read_costs_one_page_however_many_conversat
     for log in logs:
         await log.say(*["x" * 1000] * 100)
         followed.follow(log.id, log.conversation.label, 0)
-    await asyncio.sleep(0.3)
+
+    def pages() -> int:
+        return sum(follower.has_page for follower in followed._followers.values())
+
+    await eventually(pages)
     for log in logs:  # nor does what comes meanwhile
         await log.say("y")
     await asyncio.sleep(0.1)
-    assert sum(follower.has_page for follower in followed._followers.values()) == 1
+    assert pages() == 1
     assert not any(follower._held for follower in followed._followers.values())
     reads.set()
     async with asyncio.timeout(PATIENCE_S):

@@ -16,7 +16,7 @@ EXCERPT_TOKENS = 40
 _HISTORY_SHARE = 4  # history gets at most one in so many of the free tokens while passages want them
 _NUMBER = re.compile(r"[0-9]+")
 _LONG_WORD = re.compile(r"[A-Za-z]{7,}")
-_PIECE = re.compile(r"[A-Za-z]{1,4}|[\x00-\x1f!-~]")
+_PIECE = re.compile(r"[A-Za-z]{1,4}|[\x00-\x1f!-\x7f]")
 
 
 class TooLong(Exception):

@@ -7,15 +7,27 @@ knows who may see what: only the ids that a question names are ever looked at.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
 from miva.engine.vectors import Vectors
 
-Postings: TypeAlias = dict[str, dict[int, float]]
-"""For each term the chunks that have it, each with its term-frequency part of BM25 (k1 1.2, b 0.75), 0 to 2.2."""
+Posting: TypeAlias = tuple[NDArray[np.int32], NDArray[np.float32]]
+"""The chunks that have a term, each once, and for each its term-frequency part of BM25 (k1 1.2, b 0.75), 0 to 2.2."""
+Postings: TypeAlias = dict[str, Posting]
+"""For each term its posting."""
+
+
+def posting(pairs: Iterable[tuple[int, float]]) -> Posting:
+    """A posting of chunks and their parts."""
+    found = list(pairs)
+    chunks, parts = zip(*found, strict=True) if found else ((), ())
+    return np.array(chunks, np.int32), np.array(parts, np.float32)
 
 
 MODEL = "minilm-2"
@@ -81,7 +93,8 @@ class Index(ABC):
     @classmethod
     def postings_of(cls, indices: Sequence[Self], terms: Sequence[str]) -> list[tuple[int, Postings]]:
         """For each index its number of chunks and its postings: in one go, where its database is far away."""
-        return [(index.chunk_count(), index.postings(terms)) for index in indices]
+        found = [index.postings(terms) for index in indices]  # first: a document on its way in grows
+        return [(index.chunk_count(), postings) for index, postings in zip(indices, found, strict=True)]
 
     @abstractmethod
     def chunk_passages(self, chunk: int) -> list[Passage]:
@@ -126,6 +139,10 @@ class Draft(Index):
     @abstractmethod
     def content(self) -> Content:
         """All of it."""
+
+    @abstractmethod
+    def common_words(self) -> list[tuple[str, Posting]]:
+        """The words that stand in many of its chunks, with their postings (`stores.common_words`)."""
 
     @abstractmethod
     def save(self, path: Path) -> None:

@@ -12,11 +12,13 @@ import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 
-from miva.engine.stores.sqlite_index import TOKENIZER
 from miva.engine.text import DENSE, search_text
 
+TOKENIZER = "porter unicode61 remove_diacritics 2"
+"""How FTS5 cuts and stems words; PostgreSQL is given them as it does."""
 # What a tsvector can hold (postgresql.org/docs, "Text Search Limitations"): positions up to 16,383, fewer than 256 of
 # them for a lexeme, and lexemes under 2 KB. No chunk of natural text comes near; beyond, a word counts 255 times.
 MOST_PLACES = 255
@@ -38,6 +40,11 @@ class Wanted:
         """The same as a tsquery."""
         return " <-> ".join(map(_quoted, self.lexemes))
 
+    @property
+    def word(self) -> str | None:
+        """The one whole word that it looks for; None where it is several, or a word's beginning."""
+        return self.lexemes[0] if len(self.lexemes) == 1 and not self.lexemes[0].endswith("*") else None
+
 
 def tsvectors(texts: Sequence[str]) -> Iterator[tuple[str, int]]:
     """For each text of a document its tsvector, and how many words FTS5 would count in it."""
@@ -47,7 +54,8 @@ def tsvectors(texts: Sequence[str]) -> Iterator[tuple[str, int]]:
             yield _tsvector(places), sum(map(len, places.values()))
 
 
-def wanted(terms: Sequence[str]) -> list[Wanted]:
+@lru_cache(maxsize=16)  # a question is put to one document after the other
+def wanted(terms: tuple[str, ...]) -> list[Wanted]:
     """What each term looks for; as with `text.match_expression`, one letter of a dense script is a word's beginning."""
     found = []
     for term, places in zip(terms, _places(terms), strict=True):

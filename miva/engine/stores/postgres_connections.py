@@ -94,9 +94,12 @@ class PostgresDatabase:
         finally:
             self._free.release()
 
-    def query(self, sql: str, parameters: Sequence[object] = (), *, patience_s: float = READ_S) -> list[Row]:
-        """The rows of one statement. Raises `StoreError`."""
-        return self.run(lambda connection: connection.execute(sql, parameters).fetchall(), patience_s)
+    def query(
+        self, sql: str, parameters: Sequence[object] = (), *, is_binary: bool = False, patience_s: float = READ_S
+    ) -> list[Row]:
+        """The rows of one statement; `is_binary` is how they travel (as text, bytes would be twice as many). Raises
+        `StoreError`."""
+        return self.run(lambda connection: connection.execute(sql, parameters, binary=is_binary).fetchall(), patience_s)
 
     def close(self) -> None:
         """Closes the connections; one that is at work when its work is done."""

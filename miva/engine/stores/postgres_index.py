@@ -6,16 +6,16 @@ documents alone, as FTS5 does it, so a ranking is the same as with SQLite, and n
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
 
-from miva.engine.stores.base import Index, Passage, Postings
+from miva.engine.stores.base import Index, Passage, Postings, posting
+from miva.engine.stores.common_words import COMMON, K1, B, unpacked
 from miva.engine.stores.lexemes import MOST_PLACES, Wanted, wanted
 from miva.engine.stores.postgres_connections import PostgresDatabase, Row
-
-_K1, _B = 1.2, 0.75
 
 _TOGETHER = 8
 """So many terms are looked for in one pass over the rows that have any of them."""
@@ -103,13 +103,13 @@ class PostgresIndex(Index):
     def postings_of(cls, indices: Sequence[Self], terms: Sequence[str]) -> list[tuple[int, Postings]]:
         if not indices:
             return []
-        found: dict[int, Postings] = {index.number: {term: {} for term in terms} for index in indices}
-        average = {index.number: index.tokens / max(1, index.chunks) for index in indices}
-        looked_for = dict(zip(terms, wanted(terms), strict=True))
-        for term, document, chunk, tokens, count in _occurrences(indices[0].rows, list(average), looked_for):
-            room = _K1 * (1 - _B + _B * tokens / average[document])
-            found[document][term][chunk] = count * (_K1 + 1) / (count + room)
-        return [(index.chunks, found[index.number]) for index in indices]
+        looked_for = dict(zip(terms, wanted(tuple(terms)), strict=True))
+        large = [index for index in indices if index.chunks >= COMMON]
+        found = _common(large, looked_for)
+        for index in large:
+            _look_up([index], {term: words for term, words in looked_for.items() if term not in found[index]}, found)
+        _look_up([index for index in indices if index.chunks < COMMON], looked_for, found)
+        return [(index.chunks, {term: found[index][term] for term in terms}) for index in indices]
 
     def chunk_passages(self, chunk: int) -> list[Passage]:
         return self._passages(_OF_CHUNK, chunk, self.number, None)
@@ -143,6 +143,40 @@ class PostgresIndex(Index):
 
     def _query(self, sql: str, *parameters: object) -> list[Row]:
         return self.rows.database.query(sql, parameters)
+
+
+def _common(indices: Sequence[PostgresIndex], looked_for: dict[str, Wanted]) -> defaultdict[PostgresIndex, Postings]:
+    """Of each document the terms that are common words in it, which full text would read row by row."""
+    found: defaultdict[PostgresIndex, Postings] = defaultdict(dict)
+    by_number = {index.number: index for index in indices}
+    words = {term: words.word for term, words in looked_for.items() if words.word is not None}
+    if not indices or not words:
+        return found
+    kept = indices[0].rows.database.query(
+        "SELECT document, word, chunks, parts FROM miva_engine.common WHERE document = ANY(%s) AND word = ANY(%s)",
+        (list(by_number), list(words.values())),
+        is_binary=True,
+    )
+    of_word = {(document, word): unpacked(chunks, parts) for document, word, chunks, parts in kept}
+    for number, index in by_number.items():
+        found[index] = {term: of_word[number, word] for term, word in words.items() if (number, word) in of_word}
+    return found
+
+
+def _look_up(
+    indices: Sequence[PostgresIndex], looked_for: dict[str, Wanted], found: defaultdict[PostgresIndex, Postings]
+) -> None:
+    """Adds the postings of these terms, by full text, to those of each document."""
+    if not indices:
+        return
+    by_number = {index.number: index for index in indices}
+    pairs: defaultdict[tuple[PostgresIndex, str], list[tuple[int, float]]] = defaultdict(list)
+    for term, document, chunk, tokens, count in _occurrences(indices[0].rows, list(by_number), looked_for):
+        index = by_number[document]
+        room = K1 * (1 - B + B * tokens * index.chunks / index.tokens)
+        pairs[index, term].append((chunk, count * (K1 + 1) / (count + room)))
+    for index in indices:
+        found[index] |= {term: posting(pairs[index, term]) for term in looked_for}
 
 
 def _occurrences(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from miva.engine.stores.base import Content, Draft, Index, Library
+from miva.engine.stores.base import Content, Draft, Index, Library, Posting
+from miva.engine.stores.common_words import packed
 from miva.engine.stores.lexemes import tsvectors
 from miva.engine.stores.postgres_connections import WRITE_S, Connection, PostgresDatabase, Row
 from miva.engine.stores.postgres_index import KeywordRows, PostgresIndex
@@ -36,7 +37,8 @@ class PostgresLibrary(Library):
     def save(self, document: str, draft: Draft) -> None:
         content = draft.content()
         vectors = list(tsvectors([text for *_, text in content.chunks]))
-        self._database.run(lambda connection: _save(connection, document, content, vectors), WRITE_S)
+        common = draft.common_words()
+        self._database.run(lambda connection: _save(connection, document, content, vectors, common), WRITE_S)
 
     def forget(self, document: str) -> None:
         self._database.run(lambda connection: _forget(connection, document), WRITE_S)
@@ -64,7 +66,13 @@ class PostgresLibrary(Library):
         self._database.close()
 
 
-def _save(connection: Connection, document: str, content: Content, vectors: list[tuple[str, int]]) -> None:
+def _save(
+    connection: Connection,
+    document: str,
+    content: Content,
+    vectors: list[tuple[str, int]],
+    common: list[tuple[str, Posting]],
+) -> None:
     with connection.transaction():
         # Where another machine is saving the same document, this waits for its end.
         made = connection.execute(
@@ -92,6 +100,7 @@ def _save(connection: Connection, document: str, content: Content, vectors: list
             "words",
             ((number, chunk[0], count, words) for chunk, (words, count) in zip(content.chunks, vectors, strict=True)),
         )
+        _copy(connection, "common", ((number, word, *packed(posting)) for word, posting in common))
 
 
 def _homes(content: Content) -> dict[int, int]:
@@ -112,5 +121,5 @@ def _forget(connection: Connection, document: str) -> None:
             "DELETE FROM miva_engine.documents WHERE id = %s RETURNING number", (document.encode(),)
         ).fetchone()
         if gone is not None:
-            for table in ("pages", "sentences", "chunks", "words"):
+            for table in ("pages", "sentences", "chunks", "words", "common"):
                 connection.execute(f"DELETE FROM miva_engine.{table} WHERE document = %s", gone)  # noqa: S608 (ours)

@@ -31,8 +31,8 @@ class Part:
 
 LIBRARY = Part(
     "library",
-    1,
-    ("documents", "names", "pages", "sentences", "chunks", "words"),
+    2,
+    ("documents", "names", "pages", "sentences", "chunks", "words", "common"),
     """
     CREATE TABLE miva_engine.documents (
         number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -53,6 +53,9 @@ LIBRARY = Part(
         document bigint, chunk integer, tokens integer NOT NULL, words tsvector NOT NULL,
         PRIMARY KEY (document, chunk)) WITH (toast_tuple_target = 4080);
     CREATE INDEX words_gin ON miva_engine.words USING gin (words) WITH (fastupdate = off);
+    CREATE TABLE miva_engine.common (
+        document bigint, word text, chunks bytea NOT NULL, parts bytea NOT NULL, PRIMARY KEY (document, word));
+    ALTER TABLE miva_engine.common ALTER chunks SET STORAGE EXTERNAL, ALTER parts SET STORAGE EXTERNAL;
     """,
 )
 # Ids and names are bytes (UTF-8), because PostgreSQL's text cannot hold every character that they may.

@@ -18,19 +18,20 @@ from pathlib import Path
 from urllib.parse import quote
 
 from miva.engine import passages
-from miva.engine.stores.base import Content, Draft, Passage, Postings
+from miva.engine.stores.base import Content, Draft, Passage, Posting, Postings, posting
+from miva.engine.stores.common_words import COMMON, common_words, packed, unpacked
+from miva.engine.stores.lexemes import TOKENIZER, wanted
 from miva.engine.text import match_expression, search_text
 
 # Counts up when anything stored changes its meaning; a file of another version counts as not held.
-VERSION = 1
-TOKENIZER = "porter unicode61 remove_diacritics 2"
-"""How FTS5 cuts and stems words; the other keyword index does it alike."""
+VERSION = 2
 _SCHEMA = f"""
 CREATE TABLE pages (page INTEGER PRIMARY KEY, text TEXT NOT NULL);
 CREATE TABLE sentences (sentence INTEGER PRIMARY KEY, page INTEGER, start INTEGER, stop INTEGER, heading INTEGER);
 CREATE INDEX sentences_page ON sentences (page);
 CREATE TABLE chunks (chunk INTEGER PRIMARY KEY, page INTEGER, first INTEGER, last INTEGER);
 CREATE VIRTUAL TABLE words USING fts5(text, content='', tokenize='{TOKENIZER}');
+CREATE TABLE common (word TEXT PRIMARY KEY, chunks BLOB NOT NULL, parts BLOB NOT NULL) WITHOUT ROWID;
 PRAGMA user_version = {VERSION};
 """
 _CHUNKS = """
@@ -75,6 +76,9 @@ class SqliteIndex(Draft):
         draft.unlink(missing_ok=True)
         try:
             with self._lock:
+                with self._db:
+                    rows = ((word, *packed(found)) for word, found in common_words(self._db))
+                    self._db.executemany("INSERT OR REPLACE INTO common VALUES (?, ?, ?)", rows)
                 self._db.execute("VACUUM INTO ?", (str(draft),))
             with draft.open("rb") as written:
                 os.fsync(written.fileno())  # after a power cut there is a whole file or none
@@ -122,15 +126,26 @@ class SqliteIndex(Draft):
     def postings(self, terms: Sequence[str]) -> Postings:
         with self._lock:
             total = self._count("chunks")
-            return {term: self._postings(term, total) for term in terms}
+            common = self._common(terms) if total >= COMMON else {}
+            return {term: common.get(term) or self._posting(term, total) for term in terms}
 
-    def _postings(self, term: str, total: int) -> dict[int, float]:
+    def _common(self, terms: Sequence[str]) -> Postings:
+        words = {term: found.word for term, found in zip(terms, wanted(tuple(terms)), strict=True)}
+        asked = list(set(words.values()) - {None})
+        rows = self._db.execute(
+            f"SELECT word, chunks, parts FROM common WHERE word IN ({','.join('?' * len(asked))})",  # noqa: S608
+            asked,
+        )
+        found = {word: unpacked(chunks, parts) for word, chunks, parts in rows}
+        return {term: found[word] for term, word in words.items() if word in found}
+
+    def _posting(self, term: str, total: int) -> Posting:
         rows = self._db.execute(
             "SELECT rowid, bm25(words) FROM words WHERE words MATCH ?", (match_expression(term),)
         ).fetchall()
         # FTS5's bm25() is -(idf x the part we want), with this idf, never below 1e-6 (sqlite.org/fts5.html, 5.1.1).
         idf = math.log((total - len(rows) + 0.5) / (len(rows) + 0.5))
-        return {chunk: -score / (idf if idf > 0 else 1e-6) for chunk, score in rows}
+        return posting((chunk, -score / (idf if idf > 0 else 1e-6)) for chunk, score in rows)
 
     def chunk_passages(self, chunk: int) -> list[Passage]:
         return self._passages(
@@ -172,6 +187,10 @@ class SqliteIndex(Draft):
                 ],
                 self._db.execute(f"{_CHUNKS} ORDER BY c.chunk").fetchall(),
             )
+
+    def common_words(self) -> list[tuple[str, Posting]]:
+        with self._lock:
+            return list(common_words(self._db))
 
     def _passages(self, where: str, number: int, limit: int) -> list[Passage]:
         # `where` is one of the three above; whatever comes from outside is a parameter.

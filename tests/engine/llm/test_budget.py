@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from miva.engine.llm.budget import EXCERPT_TOKENS, MESSAGE_TOKENS, Budget, TooLong, safe_tokens
@@ -108,6 +108,7 @@ def test_a_question_that_is_too_long_is_told(excerpts: list[Excerpt]) -> None:
         Budget(500).fit(["word " * 800], excerpts, [], 100)
 
 
+@example(":\x7f")
 @given(st.text())
 def test_the_estimate_is_not_below_the_engines_own_count(text: str) -> None:
     assert safe_tokens(text) >= count_tokens(text) * 0.99

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import numpy as np
 
+from miva.engine.stores.base import Postings
 from miva.engine.stores.sqlite_index import SqliteIndex
 from miva.engine.vectors import DIMENSION, Vectors
 
@@ -40,6 +41,11 @@ def draft(pages: Sequence[str] = PAGES) -> SqliteIndex:
     for number, text in enumerate(pages, 1):
         made.add_page(number, text)
     return made
+
+
+def plain(postings: Postings) -> dict[str, dict[int, float]]:
+    """The same without arrays: for each term the chunks that have it, and each one's part."""
+    return {term: dict(zip(chunks.tolist(), parts.tolist(), strict=True)) for term, (chunks, parts) in postings.items()}
 
 
 def new_id() -> str:

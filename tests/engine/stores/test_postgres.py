@@ -21,7 +21,7 @@ from miva.engine.stores.postgres_library import PostgresLibrary
 from miva.engine.stores.postgres_vectors import PostgresVectors
 from miva.engine.stores.sqlite_index import SqliteIndex
 from miva.engine.stores.sqlite_library import SqliteLibrary
-from tests.engine.stores.material import draft, new_id, vectors
+from tests.engine.stores.material import draft, new_id, plain, vectors
 from tests.postgres_server import PostgresServer
 from tests.product import free_port
 
@@ -65,7 +65,7 @@ def test_a_restarted_server_costs_no_question(
     index = library.open(document)
     assert index is not None
     with ThreadPoolExecutor(CONNECTIONS) as threads:  # so that several connections are there to be broken
-        before = list(threads.map(lambda _: index.postings(["tenant"]), range(20)))
+        before = list(threads.map(lambda _: plain(index.postings(["tenant"])), range(20)))
     server.kill()
     began = time.monotonic()
     with pytest.raises(StoreError, match="server runs"):
@@ -75,7 +75,7 @@ def test_a_restarted_server_costs_no_question(
     assert time.monotonic() - began < 5
     server.start()
     with ThreadPoolExecutor(CONNECTIONS) as threads:
-        assert list(threads.map(lambda _: index.postings(["tenant"]), range(20))) == before
+        assert list(threads.map(lambda _: plain(index.postings(["tenant"])), range(20))) == before
     assert store.nearest([document], rows[:1], 5)[0].chunk == 0
     assert store.count(document) == 20
 
