@@ -35,7 +35,7 @@ POOL, POOL_ON_ALL, PYPDF2, PDFIUM = "pool", "pool on all cores", "PyPDF2", "pypd
 ROUNDS = 2
 LONG_ROUNDS = 3
 FIRST_ROUNDS, QUICK_FIRST_ROUNDS = 5, 2
-FIRST_TIMES = 3
+FIRST_TIMES = 10
 """Measurements of a first page in each round's processes."""
 HANG_S, QUICK_HANG_S = 20.0, 5.0
 """Seconds after which PyPDF2 is taken to hang on a public file."""

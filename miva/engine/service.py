@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from functools import partial
 from typing import ParamSpec, TypeVar
 
 from miva.engine.answer import Answer, compose, leans_on_another
+from miva.engine.attachments import Attachments, Conversation
 from miva.engine.embedding.queue import EmbeddingQueue
-from miva.engine.envelope import EnvelopeFile, parse
 from miva.engine.frames import FrameError, Question
 from miva.engine.intake import Intake
 from miva.engine.llm.task import Excerpt, Message
+from miva.engine.meaning import Meaning
 from miva.engine.prose import Speaker
 from miva.engine.search import Asked
-from miva.engine.shelf import Shelf
 from miva.engine.stores.base import Library, StoreError, VectorStore
 from miva.engine.stores.matrix_vectors import VectorsInMemory
-from miva.engine.stores.sqlite_index import SqliteIndex
 from miva.engine.text import one_line
 from miva.engine.vectoriser import Vectoriser, to_its_end
-from miva.engine.vectors import DIMENSION, Vectors
 
 logger = logging.getLogger("miva.engine")
 
@@ -37,26 +33,6 @@ SETTLE_S = 2.0
 # A question about a document that lacks only so few vectors waits so long for them.
 SETTLE_VECTORS_S = 0.5
 FEW_CHUNKS = 32
-# A question waits so long for the model that embeds it, then is answered by its words alone.
-EMBED_S = 5.0
-
-
-@dataclass(frozen=True)
-class Attached:
-    """A document that came inside a question: its key on the shelf and how it was called."""
-
-    key: str
-    name: str
-    paged: bool
-
-
-@dataclass
-class Conversation:
-    """What one `unique_id` of one connection said before; its questions are answered one after the other."""
-
-    attached: tuple[Attached, ...] = ()
-    previous: str = ""
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class Service:
@@ -72,8 +48,8 @@ class Service:
         self.speaker = speaker
         self._library = library
         self._vectors = vectors
-        self._embeddings = embeddings
-        self._shelf = Shelf()
+        self._meaning = Meaning(embeddings)
+        self._attachments = Attachments()
         self._wait_s = wait_s
         # Apart, so that a long document being indexed leaves threads for questions.
         self._readers = ThreadPoolExecutor(2, "index")
@@ -85,7 +61,7 @@ class Service:
     @property
     def dimension(self) -> int:
         """The components of a vector; 0 where the model is not installed. It may still be loading, for a second."""
-        return 0 if self._embeddings.state == "missing" else DIMENSION
+        return self._meaning.dimension
 
     async def go_on(self) -> None:
         """Goes on with the documents whose vectors an engine before this one did not finish."""
@@ -166,6 +142,7 @@ class Service:
         await self.in_thread(self._library.forget, document)  # first: from now on nobody can begin with its vectors
         await self._vectoriser.stop(document)
         await self.in_thread(self._vectors.forget, document)
+        self._meaning.forget()
 
     async def stored(self, question: Question, need: Callable[[list[str]], Awaitable[None]]) -> list[Asked]:
         """The documents a question names, asked for with `need` where they are not held.
@@ -218,16 +195,10 @@ class Service:
 
         Raises `FrameError` when those of before are no longer in memory.
         """
-        message, attached = await self.in_thread(self._unwrap, question.message)
+        message, attached = await self.in_thread(self._attachments.unwrap, question.message)
         if attached:
             conversation.attached = attached
-        asked = []
-        for document in conversation.attached:
-            index = self._shelf.get(document.key)
-            if index is None:
-                raise FrameError(f"I no longer have {document.name} in memory; please attach it again.")
-            asked.append(Asked(document.key, document.name, index, self._shelf.vectors, document.paged))
-        return message, asked
+        return message, self._attachments.asked(conversation)
 
     async def unfinished(self, documents: Sequence[Asked]) -> list[tuple[Asked, int, int]]:
         """Those of the asked documents that lack many vectors, with the numbers of vectors and of chunks.
@@ -252,45 +223,16 @@ class Service:
         if document.vectors is self._vectors:
             self._vectorise(document.id)
         else:
-            opened = partial(self._shelf.get, document.id)
+            opened = partial(self._attachments.open, document.id)
             self._vectoriser.start(document.id, opened, document.vectors, closes=False)
-
-    def _unwrap(self, message: str) -> tuple[str, tuple[Attached, ...]]:
-        envelope = parse(message)
-        return envelope.question, tuple(self._shelve(file) for file in envelope.files)
-
-    def _shelve(self, file: EnvelopeFile) -> Attached:
-        pages = file.pages if file.pages is not None else ((1, file.text or ""),)
-        digest = hashlib.sha256()
-        for number, text in pages:
-            digest.update(f"{number} {len(text)} ".encode() + text.encode())
-        key = digest.hexdigest()
-        if self._shelf.get(key) is None:
-            index = SqliteIndex.in_memory()
-            for number, text in pages:
-                index.add_page(number, text)
-            self._shelf.put(key, index, sum(len(text) for _, text in pages))
-        return Attached(key, file.name, file.pages is not None)
 
     async def answer(self, message: str, documents: Sequence[Asked], previous: str, question: Question) -> Answer:
         """The answer to `message`, what is asked in `question`, from these documents and in their own words."""
-        loop = asyncio.get_running_loop()
         if leans_on_another(message):
             whole = await self.speaker.standing_alone(message, _said(question), question.options)
             message, previous = (message, previous) if whole == message else (whole, "")
 
-        def embed(texts: Sequence[str]) -> Vectors | None:
-            if not self.dimension:
-                return None
-            waiting = asyncio.run_coroutine_threadsafe(self._embeddings.question(texts), loop)
-            try:
-                return waiting.result(EMBED_S)
-            except TimeoutError:
-                waiting.cancel()
-            except Exception as why:  # whatever the model's runtime raises: the words are still there
-                logger.warning("A question was answered by its words alone (%r)", why)
-            return None
-
+        embed = self._meaning.embed(asyncio.get_running_loop())
         return await self.in_thread(compose, message, documents, embed, previous)
 
     async def told(
