@@ -171,10 +171,10 @@ def _goes_on(page: str, at: int, stop: re.Match[str], end: int) -> bool:
 
 def _bounded(page: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     """The sentence itself, or, where it is longer than a chunk, pieces of it that are not."""
-    if end - start <= CHUNK_TOKENS:
+    text = page[start:end]
+    if len(text) <= CHUNK_TOKENS or count_tokens(text) <= CHUNK_TOKENS:
         yield start, end
         return
-    text = page[start:end]
     at = count = 0
     for token in (TOKEN_ASCII if text.isascii() else TOKEN_ANY).finditer(text):
         if count == CHUNK_TOKENS:
