@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from miva.engine.stores.base import MODEL, NearChunk, VectorStore
-from miva.engine.vectors import DIMENSION, Bytes, Vectors, dequantise, quantise
+from miva.engine.vectors import DIMENSION, SCALE, Bytes, Vectors, dequantise, quantise
 
 EXACT_CHUNKS = 20_000
 _CANDIDATES = 2000
@@ -32,7 +32,7 @@ _CACHE_BYTES = 256 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """A document's rows, and the signs of their components in six words of 64 bits."""
+    """A document's rows, and the signs of their components: six words of 64 bits, each word's of all rows together."""
 
     rows: Bytes
     signs: NDArray[np.uint64]
@@ -76,15 +76,17 @@ def _nearest_of_one(
     candidates: NDArray[np.intp] = np.arange(count)
     wanted = max(most, int(count * share))
     if wanted < count:
-        distances = np.bitwise_count(held.signs ^ _signs(question)).sum(axis=1, dtype=np.uint16)
+        distances = np.zeros(count, np.uint16)
+        for word, (asked,) in zip(held.signs, _signs(question), strict=True):
+            distances += np.bitwise_count(word ^ asked)
         candidates = np.argpartition(distances, wanted)[:wanted]
-    cosines = dequantise(held.rows[candidates] if wanted < count else held.rows) @ question[0]
+    cosines = (held.rows[candidates] if wanted < count else held.rows).astype(np.float32) @ (question[0] / SCALE)
     best = np.argsort(-cosines)[:most]
     return candidates[best], cosines[best]
 
 
 def _signs(vectors: Vectors | Bytes) -> NDArray[np.uint64]:
-    return np.packbits(vectors > 0, axis=1).view(np.uint64)
+    return np.ascontiguousarray(np.packbits(vectors > 0, axis=1).view(np.uint64).T)
 
 
 def _hold(rows: Bytes) -> _Held:
