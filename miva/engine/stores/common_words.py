@@ -21,10 +21,8 @@ K1, B = 1.2, 0.75
 """BM25's, as FTS5 has them (sqlite.org/fts5.html, 5.1.1)."""
 _BATCH = 50_000
 _CHUNK, _PART = np.dtype("<i4"), np.dtype("<f4")
-_VOCABULARY = """
-CREATE VIRTUAL TABLE IF NOT EXISTS temp.vocabulary USING fts5vocab(main, words, row);
-CREATE VIRTUAL TABLE IF NOT EXISTS temp.places USING fts5vocab(main, words, instance);
-"""
+_VOCABULARY = "CREATE VIRTUAL TABLE IF NOT EXISTS temp.vocabulary USING fts5vocab(main, words, row)"
+_PLACES = "CREATE VIRTUAL TABLE IF NOT EXISTS temp.places USING fts5vocab(main, words, instance)"
 
 
 def common_words(db: sqlite3.Connection) -> Iterator[tuple[str, Posting]]:
@@ -32,7 +30,8 @@ def common_words(db: sqlite3.Connection) -> Iterator[tuple[str, Posting]]:
     sizes = _sizes(db)
     if len(sizes) < COMMON:
         return
-    db.executescript(_VOCABULARY)
+    db.execute(_VOCABULARY)
+    db.execute(_PLACES)
     room = K1 * (1 - B + B * sizes / sizes.mean())
     for (word,) in db.execute("SELECT term FROM temp.vocabulary WHERE doc >= ?", (COMMON,)).fetchall():
         rows = db.execute("SELECT doc, count(*) FROM temp.places WHERE term = ? GROUP BY doc", (word,))
