@@ -24,6 +24,7 @@ _UNKNOWN_TYPES = {"", "application/octet-stream", "binary/octet-stream"}
 _TEXT_SUFFIXES = {".txt", ".md", ".markdown", ".text"}
 _HEADER_WITHIN = 1024
 """Bytes within which a PDF's header must begin (PDF 1.7, appendix H.3, implementation note 13)."""
+_STRIDE = 2**18
 HEAD = 2**16
 """Bytes from a file's beginning by which its type is told."""
 
@@ -89,11 +90,13 @@ class Spool:
             size += len(chunk)
             if size > max_bytes:
                 raise errors.FileTooLarge(too_large(max_bytes))
-            digest.update(chunk)
-            self.write(chunk)
+            view = memoryview(chunk)
+            for at in range(0, len(view), _STRIDE):  # what was just hashed is still in the processor's cache
+                digest.update(view[at : at + _STRIDE])
+                self.write(view[at : at + _STRIDE])
         return size, digest.hexdigest()
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes | memoryview) -> None:
         """Appends bytes."""
         view = memoryview(data)
         while view:
