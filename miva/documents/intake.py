@@ -25,6 +25,7 @@ _TEXT_SUFFIXES = {".txt", ".md", ".markdown", ".text"}
 _HEADER_WITHIN = 1024
 """Bytes within which a PDF's header must begin (PDF 1.7, appendix H.3, implementation note 13)."""
 _STRIDE = 2**18
+"""Bytes that are hashed, and then written, at a time."""
 HEAD = 2**16
 """Bytes from a file's beginning by which its type is told."""
 

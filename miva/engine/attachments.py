@@ -11,7 +11,6 @@ from miva.engine.frames import FrameError
 from miva.engine.search import Asked
 from miva.engine.shelf import Shelf
 from miva.engine.stores.base import Index
-from miva.engine.stores.matrix_vectors import VectorsInMemory
 from miva.engine.stores.sqlite_index import SqliteIndex
 
 
@@ -38,11 +37,6 @@ class Attachments:
 
     def __init__(self) -> None:
         self._shelf = Shelf()
-
-    @property
-    def vectors(self) -> VectorsInMemory:
-        """Where their vectors are."""
-        return self._shelf.vectors
 
     def open(self, key: str) -> Index | None:
         """The index of one; None where it is no longer in memory."""

@@ -35,6 +35,7 @@ class Meaning:
         self._queue = queue
         self._lock = threading.Lock()
         self._kept: OrderedDict[bytes, NDArray[np.float32]] = OrderedDict()
+        self._forgotten = 0
 
     @property
     def dimension(self) -> int:
@@ -43,7 +44,8 @@ class Meaning:
 
     def embed(self, loop: asyncio.AbstractEventLoop) -> Embed:
         """What gives a thread the vectors of some texts, or None where there is no model or it does not answer in time;
-        the queue's answers come over `loop`."""
+        the queue's answers come over `loop`. Where something is forgotten meanwhile, nothing of it is kept."""
+        forgotten = self._forgotten
 
         def embed(texts: Sequence[str]) -> Vectors | None:
             keys = [hashlib.blake2b(text.encode(errors="replace"), digest_size=16).digest() for text in texts]
@@ -53,7 +55,7 @@ class Meaning:
                 made = self._make(list(missing.values()), loop)
                 if made is None:
                     return None
-                known |= self._keep(missing, made)
+                known |= self._keep(missing, made, forgotten)
             return np.stack([known[key] for key in keys]) if keys else np.zeros((0, DIMENSION), np.float32)
 
         return embed
@@ -61,6 +63,7 @@ class Meaning:
     def forget(self) -> None:
         """Keep nothing of what was embedded so far."""
         with self._lock:
+            self._forgotten += 1
             self._kept.clear()
 
     def _make(self, texts: Sequence[str], loop: asyncio.AbstractEventLoop) -> Vectors | None:
@@ -82,10 +85,11 @@ class Meaning:
                 self._kept.move_to_end(key)
             return known
 
-    def _keep(self, keys: Iterable[bytes], rows: Vectors) -> dict[bytes, NDArray[np.float32]]:
+    def _keep(self, keys: Iterable[bytes], rows: Vectors, forgotten: int) -> dict[bytes, NDArray[np.float32]]:
         made = {key: row.copy() for key, row in zip(keys, rows, strict=True)}  # a view would keep all rows
         with self._lock:
-            self._kept |= made
+            if forgotten == self._forgotten:
+                self._kept |= made
             while len(self._kept) > MOST_KEPT:
                 self._kept.popitem(last=False)
         return made

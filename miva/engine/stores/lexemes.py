@@ -55,7 +55,7 @@ def tsvectors(texts: Sequence[str]) -> Iterator[tuple[str, int]]:
 
 
 @lru_cache(maxsize=16)  # a question is put to one document after the other
-def wanted(terms: tuple[str, ...]) -> list[Wanted]:
+def wanted(terms: tuple[str, ...]) -> tuple[Wanted, ...]:
     """What each term looks for; as with `text.match_expression`, one letter of a dense script is a word's beginning."""
     found = []
     for term, places in zip(terms, _places(terms), strict=True):
@@ -63,7 +63,7 @@ def wanted(terms: tuple[str, ...]) -> list[Wanted]:
         if len(term) == 1 and _DENSE.match(term):
             words = [_head(word) for word in words]
         found.append(Wanted(tuple(map(_short, words))))
-    return found
+    return tuple(found)
 
 
 def _places(texts: Sequence[str]) -> list[dict[str, list[int]]]:

@@ -52,6 +52,15 @@ async def test_what_was_forgotten_is_made_again(gated: Gated) -> None:
         assert gated.asked[1:] == [TEXTS[:1]]
 
 
+async def test_a_question_that_was_begun_before_leaves_nothing_of_what_is_forgotten(gated: Gated) -> None:
+    with running(lambda _: gated) as queue:
+        kept = Meaning(queue)
+        begun = kept.embed(asyncio.get_running_loop())
+        kept.forget()
+        assert (await asyncio.to_thread(begun, TEXTS)) is not None
+        assert not kept._kept
+
+
 async def test_only_so_many_are_kept_those_used_last(gated: Gated, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(meaning, "MOST_KEPT", 3)
     with running(lambda _: gated) as queue:
