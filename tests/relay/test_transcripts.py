@@ -15,7 +15,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.server import ServerConnection
 
-from tests.engines import ScriptedEngine, silent
+from tests.engines import ScriptedEngine, answering, silent
 from tests.pdfs import make_pdf
 from tests.product import PATIENCE_S, SHARED
 from tests.reading.pair import pair
@@ -107,8 +107,31 @@ async def test_v1_ask(relay: World) -> None:
 async def test_v1_queue_cancel(relay: World) -> None:
     async with relay.engine(silent) as engine, relay.socket(dialect="miva.v1", guest=relay.guest()) as client:
         await until(client, "hello")
-        await Player(client, engine).play(lines("v1-queue-cancel"))
+
+        async def is_asked() -> None:  # a turn that is stopped before that ends without a word to the engine
+            await engine.wait_for_frames(1)
+
+        steps: Steps = {"the engine never hears of it": is_asked}
+        await Player(client, engine, steps=steps).play(lines("v1-queue-cancel"))
         assert [frame.get("message") for frame in engine.asked] == ["first", None]
+
+
+async def test_a_question_stopped_before_the_engine_takes_the_connection_is_never_asked(relay: World) -> None:
+    may_take = asyncio.Event()
+
+    async def hesitates(*_: Any) -> None:
+        await may_take.wait()
+
+    async with relay.engine(answering('{"type": "done"}'), process_request=hesitates) as engine:
+        async with relay.socket(dialect="miva.v1", guest=relay.guest()) as client:
+            await client.send(json.dumps({"type": "ask", "id": "q", "conversation": "c", "message": "never"}))
+            turn = (await until(client, "accepted"))["turn"]
+            await client.send(json.dumps({"type": "cancel", "turn": turn}))
+            assert (await until(client, "cancelled"))["turn"] == turn
+            may_take.set()
+            await client.send(json.dumps({"type": "ask", "id": "r", "conversation": "c", "message": "asked"}))
+            await until(client, "done")
+        assert [frame.get("message") for frame in engine.asked] == ["asked"]
 
 
 async def test_v1_untyped_engine(relay: World) -> None:
