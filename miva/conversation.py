@@ -14,8 +14,8 @@ from miva.history import storable
 from miva.identity import Speaker
 from miva.in_thread import in_thread
 from miva.limits import limits
-from miva.models import Document, Turn
-from miva.protocol.errors import Busy, NotFound
+from miva.models import Turn
+from miva.protocol.errors import Busy, NotFound, RateLimited
 from miva.protocol.events import Accepted
 from miva.protocol.requests import Ask
 from miva.question_files import InlineFile
@@ -27,13 +27,27 @@ from miva.turn_works import Accept, Cancel, Question
 __all__ = ["Asked", "ask", "cancel"]
 
 
-async def ask(speaker: Speaker, request: Ask, caller: str, *, all_documents: bool = False) -> Asked:
+async def ask(
+    speaker: Speaker,
+    request: Ask,
+    caller: str,
+    *,
+    all_documents: bool = False,
+    followed: tuple[UUID, str] | None = None,
+) -> Asked:
     """Stores a question and starts its turn; asked before under the same id, it finds that turn.
 
     Returns when `accepted` is in the log. A question that is new counts for the limit of `caller`. `all_documents` asks
-    about everything the owner has, without options. Raises MivaError for what makes it no turn at all.
+    about everything the owner has, without options. `followed` is the conversation (key and label) where the caller
+    knows it, so that a question of words alone needs no look into the database before its one commit. Raises MivaError
+    for what makes it no turn at all.
     """
     keeper.start()
+    is_words_alone = not (request.documents or request.files or request.replaces or all_documents)
+    if followed is not None and is_words_alone:
+        asked = await _ask_at_once(speaker.owner_id, request, caller, followed)
+        if asked is not None:
+            return asked
     found = await in_thread(_look_up)(speaker.owner_id, request, all_documents)
     if isinstance(found, Asked):
         return found
@@ -43,9 +57,11 @@ async def ask(speaker: Speaker, request: Ask, caller: str, *, all_documents: boo
     files = await question_files.receive(speaker.owner_id, request)
     asked = None
     try:
-        about = [document.pk for document in found.documents] + [file.document.pk for file in files]
+        about = None if found.documents is None else [*found.documents, *(file.document.pk for file in files)]
+        question = _question(request, about, has_options=not all_documents)
         known = None if files else found.conversation  # files take long, and meanwhile it may be deleted
-        asked = await _store(speaker.owner_id, request, known, about, files, has_options=not all_documents)
+        known = known or await in_thread(history.conversation_of)(speaker.owner_id, request.conversation)
+        asked = await _store(question, known, files)
     finally:
         if asked is None:
             await question_files.abandon(files, request.id)
@@ -54,6 +70,18 @@ async def ask(speaker: Speaker, request: Ask, caller: str, *, all_documents: boo
     if asked is None:
         raise NotFound("The conversation moved or was deleted at this moment. Please ask again.")
     return asked
+
+
+async def _ask_at_once(owner_id: UUID, request: Ask, caller: str, known: tuple[UUID, str]) -> Asked | None:
+    """Stores a question of words alone without a look into the database before that; None where one is needed: it was
+    asked before, its conversation moved or was deleted, or it is one too many."""
+    if turn_runner.is_full():
+        return None
+    try:
+        await limits.take_question(caller)
+        return await _store(_question(request, None, has_options=True), known, owner_id=owner_id)
+    except (NotFound, RateLimited):
+        return None
 
 
 async def cancel(speaker: Speaker, turn_id: str) -> None:
@@ -72,9 +100,9 @@ async def cancel(speaker: Speaker, turn_id: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What a new question is about, and its conversation (key and label) where that is there already."""
+    """What a new question is about (None: what is in use), and its conversation (key and label) where there is one."""
 
-    documents: Sequence[Document]
+    documents: Sequence[UUID] | None
     conversation: tuple[UUID, str] | None
 
 
@@ -91,29 +119,26 @@ def _look_up(owner_id: UUID, request: Ask, all_documents: bool) -> Asked | _Foun
     elif request.documents or request.files:
         documents = document_rows.owned(owner_id, request.documents)
     else:
-        documents = history.documents_in_use(known[0]) if known else []
-    return _Found(documents, known)
+        return _Found(None, known)
+    return _Found([document.pk for document in documents], known)
 
 
-async def _store(
-    owner_id: UUID,
-    request: Ask,
-    known: tuple[UUID, str] | None,
-    about: Sequence[UUID],
-    files: Sequence[InlineFile],
-    *,
-    has_options: bool,
-) -> Asked | None:
-    """Logs `accepted` and starts what then runs here; None where the same id was asked at the same moment elsewhere."""
-    question = Question(
+def _question(request: Ask, about: Sequence[UUID] | None, *, has_options: bool) -> Question:
+    return Question(
         storable(request.id),
         storable(request.message),
-        tuple(dict.fromkeys(about)),
+        None if about is None else tuple(dict.fromkeys(about)),
         {} if has_options else None,
         UUID(request.replaces) if request.replaces else None,
     )
-    conversation_id, label = known or await in_thread(history.conversation_of)(owner_id, request.conversation)
-    work = Accept(conversation_id, question, may_claim=turn_runner.has_room)
+
+
+async def _store(
+    question: Question, known: tuple[UUID, str], files: Sequence[InlineFile] = (), owner_id: UUID | None = None
+) -> Asked | None:
+    """Logs `accepted` and starts what then runs here; None where the same id was asked before. Raises as Accept."""
+    conversation_id, label = known
+    work = Accept(conversation_id, question, may_claim=turn_runner.has_room, owner_id=owner_id)
     try:
         stored = await log.append(conversation_id, work)
     except IntegrityError:  # in another conversation
@@ -127,7 +152,7 @@ async def _store(
     for turn_id in work.stopped:
         turn_runner.stop_everywhere(turn_id, Why.LOST)
     if work.claim is not None:
-        turn_runner.run(work.claim)
+        turn_runner.run(work.claim, work.facts)
     elif not accepted.position:
         turn_runner.ring()  # there is no room for it here
     return Asked(conversation_id, label, work.turn_id, stored[-1].seq, accepted, is_new=True)

@@ -121,7 +121,9 @@ class TurnDialogue(ABC):
     async def _ask(self, request: Ask, **options: bool) -> None:
         async with self._order:  # accepted in the order they came
             # Shielded: a socket that closes in the middle must not stop a question halfway.
-            asked = await asyncio.shield(conversation.ask(self._speaker, request, self._caller, **options))
+            followed = self._following.of_label(request.conversation)
+            asking = conversation.ask(self._speaker, request, self._caller, followed=followed, **options)
+            asked = await asyncio.shield(asking)
             if asked.conversation_id in self._following:
                 self._following.used(asked.conversation_id)
                 if asked.is_new:  # the log tells it

@@ -34,6 +34,10 @@ class Following:
     def __contains__(self, conversation_id: UUID) -> bool:
         return conversation_id in self._followers
 
+    def of_label(self, label: str | None) -> tuple[UUID, str] | None:
+        """The conversation of this name that is followed: its key and its name."""
+        return next(((id, follower.label) for id, follower in self._followers.items() if follower.label == label), None)
+
     def follow(self, conversation_id: UUID, label: str, after: int) -> None:
         """Tells every event after this one; a conversation that is followed already goes on from there."""
         follower = self._followers.pop(conversation_id, None)

@@ -22,6 +22,9 @@ from miva.protocol.events import Source
 RECENT_MESSAGES = 20
 RECENT_CHARACTERS = 20_000
 """How much of a conversation goes to the engine with a new question."""
+RECENT_TURNS = 20
+"""Questions looked at for the documents that are in use. Each goes on about those of the one before it: only documents
+that were deleted make it more than one."""
 LONGEST_ANSWER = 2_000_000
 """Characters of one answer that are kept."""
 _TITLE = 80
@@ -131,16 +134,21 @@ def recent(conversation_id: UUID) -> list[dict[str, str]]:
 
 
 def documents_in_use(conversation_id: UUID) -> list[Document]:
-    """What a conversation's last question with documents was about, which a question without any goes on about."""
-    query = (
-        f"SELECT id FROM {_TURN} t WHERE conversation_id = %s"  # noqa: S608
-        f" AND EXISTS (SELECT 1 FROM {_LINK} l WHERE l.turn_id = t.id) ORDER BY accepted_seq DESC LIMIT 1"
+    """What a conversation's last question with documents was about, which a question without any goes on about.
+
+    Also those that are still being read, but none that could not be.
+    """
+    late = f"SELECT id, accepted_seq FROM {_TURN} WHERE conversation_id = %s ORDER BY accepted_seq DESC LIMIT %s"  # noqa: S608
+    last = (
+        f"SELECT id FROM ({late}) t WHERE EXISTS (SELECT 1 FROM {_LINK} l WHERE l.turn_id = t.id)"  # noqa: S608
+        " ORDER BY accepted_seq DESC LIMIT 1"
     )
-    last = plain_sql.rows(query, (conversation_id,))
-    if not last:
+    query = f"SELECT document_id FROM {_LINK} WHERE turn_id = ({last}) ORDER BY id"  # noqa: S608
+    ids = [plain_sql.uuid_of(id) for (id,) in plain_sql.rows(query, (conversation_id, RECENT_TURNS))]
+    if not ids:
         return []
-    turn = Turn(pk=plain_sql.uuid_of(last[0][0]))
-    return list(turn.documents.filter(status=Document.Status.READY))
+    readable = Document.objects.exclude(status=Document.Status.FAILED).in_bulk(ids)
+    return [readable[id] for id in ids if id in readable]
 
 
 def record_turn(turn_id: UUID, answer: str, sources: Sequence[Source]) -> int:

@@ -105,7 +105,7 @@ class Turn(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     owner = models.ForeignKey(Owner, on_delete=models.CASCADE, related_name="turns")
-    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="turns")
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="turns", db_index=False)
     client_id = models.CharField(max_length=255)
     accepted_seq = models.PositiveBigIntegerField(default=0)
     message = models.TextField()
@@ -125,7 +125,10 @@ class Turn(models.Model):
     class Meta:
         ordering = ["accepted_seq"]
         constraints = [models.UniqueConstraint(fields=["owner", "client_id"], name="turn_client_id_of_owner")]
-        indexes = [models.Index(fields=["state", "conversation"], name="turn_state_of_conversation")]
+        indexes = [
+            models.Index(fields=["state", "conversation"], name="turn_state_of_conversation"),
+            models.Index(fields=["conversation", "accepted_seq"], name="turn_order_in_conversation"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.state} {self.id}"
@@ -160,7 +163,7 @@ class Message(models.Model):
         USER = "user"
         ASSISTANT = "assistant"
 
-    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="messages")
+    conversation = models.ForeignKey(Conversation, on_delete=models.CASCADE, related_name="messages", db_index=False)
     turn = models.ForeignKey(Turn, null=True, blank=True, on_delete=models.CASCADE, related_name="messages")
     role = models.CharField(max_length=9, choices=Role.choices)
     content = models.TextField(blank=True)
@@ -172,6 +175,7 @@ class Message(models.Model):
 
     class Meta:
         ordering = ["id"]
+        indexes = [models.Index(fields=["conversation", "id"], name="message_order_in_conversation")]
 
     def __str__(self) -> str:
         return f"{self.role}: {self.content[:60]}"

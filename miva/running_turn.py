@@ -10,9 +10,8 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
-from uuid import UUID
 
 from miva import history, library, question_files, turn_rows
 from miva.engine_client import Link, open_link
@@ -26,6 +25,7 @@ from miva.patiently import patiently
 from miva.protocol.errors import Internal, MivaError, NotFound
 from miva.protocol.events import Cancelled, Done, Event, Failed, Reply
 from miva.rendering import to_html
+from miva.turn_facts import Facts, facts_of
 from miva.turn_rows import Claim
 from miva.turn_works import MOST_ATTEMPTS, AskAgain, End, LateReply
 
@@ -42,10 +42,16 @@ class Why(Enum):
 class RunningTurn:
     """One turn that this process has claimed."""
 
-    def __init__(self, claim: Claim, on_end: Callable[[RunningTurn, Claim | None], None]) -> None:
-        """`on_end` hears when the turn is over here, with what waited behind it and is now this process's."""
+    def __init__(
+        self, claim: Claim, on_end: Callable[[RunningTurn, Claim | None], None], facts: Facts | None = None
+    ) -> None:
+        """`on_end` hears when the turn is over here, with what waited behind it and is now this process's.
+
+        `facts` were read with the commit that claimed it; None has them read.
+        """
         self.claim = claim
         self._on_end = on_end
+        self._known = facts
         self._outbox = self._new_outbox()
         self._engine: EngineTurn | None = None
         self._events: AsyncGenerator[list[Event], None] | None = None
@@ -134,13 +140,17 @@ class RunningTurn:
     async def _question_and_link(self) -> tuple[EngineQuestion, asyncio.Task[Link] | None]:
         """The question, once all that it is about was read, wherever that is done; and the engine's connection, which
         is made while the database is read."""
+        known, self._known = self._known, None
         reading = question_files.of(self.claim.turn_id)
         if reading is not None:
             await reading.wait(self._outbox.add)
+            known = None
+        if known is not None and _are_ready(known):
+            return self._question(known), None
         opening = asyncio.create_task(open_link(documents=True), name="opening")
         try:
             facts = await patiently(self._facts)
-            if all(document.status == Document.Status.READY for document in facts.documents):
+            if _are_ready(facts):
                 return self._question(facts), opening
         except BaseException:
             await let_go(opening)
@@ -151,10 +161,10 @@ class RunningTurn:
         facts = await patiently(self._facts)  # its asker may have signed in meanwhile
         return self._question(replace(facts, documents=documents)), None
 
-    async def _facts(self) -> _Facts:
-        return await in_thread(_facts_of)(self.claim)
+    async def _facts(self) -> Facts:
+        return await in_thread(facts_of)(self.claim)
 
-    def _question(self, facts: _Facts) -> EngineQuestion:
+    def _question(self, facts: Facts) -> EngineQuestion:
         claim, documents = self.claim, facts.documents
         is_numbered = claim.options is not None
         return EngineQuestion(
@@ -241,17 +251,8 @@ class RunningTurn:
         self.stop(Why.LOST)
 
 
-@dataclass(frozen=True, slots=True)
-class _Facts:
-    """What the engine is told beside the question."""
-
-    owner_id: UUID
-    documents: Sequence[Document]
-    recent: Sequence[dict[str, str]]
-
-
-def _facts_of(claim: Claim) -> _Facts:
-    return _Facts(*turn_rows.asker_and_documents(claim.turn_id), history.recent(claim.conversation_id))
+def _are_ready(facts: Facts) -> bool:
+    return all(document.status == Document.Status.READY for document in facts.documents)
 
 
 def _as_shown(claim: Claim, done: Done) -> Done:

@@ -8,6 +8,7 @@ from uuid import UUID
 from miva import stopping
 from miva.hub import News, hub
 from miva.running_turn import RunningTurn, Why
+from miva.turn_facts import Facts
 from miva.turn_rows import Claim
 
 BELL = "turns"
@@ -30,14 +31,14 @@ def has_room() -> bool:
     return not stopping.has_begun() and not is_full()
 
 
-def run(claim: Claim) -> None:
-    """Runs a turn that this process has taken, and then what waits behind it.
+def run(claim: Claim, facts: Facts | None = None) -> None:
+    """Runs a turn that this process has taken, and then what waits behind it; `facts` where they are known already.
 
     Where the process is about to end, the turn is left to be handed over.
     """
     if stopping.has_begun():
         return
-    turn = RunningTurn(claim, on_end=_forget)
+    turn = RunningTurn(claim, on_end=_forget, facts=facts)
     turns_here[claim.turn_id] = turn
     task = turn.start()
     _tasks[task] = turn

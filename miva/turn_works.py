@@ -16,6 +16,7 @@ from miva.eventlog import Entry, FencedOff
 from miva.models import Document, Turn
 from miva.protocol.errors import Busy, Internal, NotFound
 from miva.protocol.events import Accepted, Cancelled, Done, Event, Failed, Reply, Reset
+from miva.turn_facts import Facts
 from miva.turn_rows import Claim
 
 MOST_ATTEMPTS = 3
@@ -31,11 +32,11 @@ _END_STATES: dict[type[Event], Turn.State] = {
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question as it is to be stored; `documents` exist and are the owner's."""
+    """A question as it is to be stored; `documents` exist and are the owner's, None stands for those in use."""
 
     client_id: str
     message: str
-    documents: tuple[UUID, ...] = ()
+    documents: tuple[UUID, ...] | None = ()
     options: dict[str, Any] | None = None
     replaces: UUID | None = None
 
@@ -43,22 +44,35 @@ class Question:
 class Accept:
     """Stores a question, unless its owner's client has asked it before; claims it where nothing is before it."""
 
-    def __init__(self, conversation_id: UUID, question: Question, may_claim: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        conversation_id: UUID,
+        question: Question,
+        may_claim: Callable[[], bool],
+        owner_id: UUID | None = None,
+    ) -> None:
+        """`owner_id`: whose the conversation must be, where that was not looked up at this moment."""
         self._conversation_id = conversation_id
         self._question = question
         self._may_claim = may_claim
+        self._owner_id = owner_id
         self.turn_id: UUID | None = None
         """The new turn; None where the same id was asked before."""
         self.claim: Claim | None = None
+        self.facts: Facts | None = None
+        """What its engine is told, where it was claimed."""
         self.stopped: list[UUID] = []
         """Turns that ran and were replaced: whoever runs them must hear that they are over."""
 
     def __call__(self, head: int) -> Sequence[Entry]:
-        self.turn_id, self.claim, self.stopped = None, None, []
+        self.turn_id, self.claim, self.facts, self.stopped = None, None, None, []
         asked = self._question
         owner_id, is_known, position = turn_rows.before_accepting(self._conversation_id, asked.client_id)
+        if self._owner_id not in (None, owner_id):
+            raise NotFound("There is no such conversation.")
         if is_known:
             return []
+        documents = self._documents(owner_id, is_first=not head)
         entries: list[Entry] = []
         if asked.replaces:
             entries = self._replace(owner_id, asked.replaces)
@@ -70,17 +84,25 @@ class Accept:
         turn_id = turn_rows.insert(
             owner_id, self._conversation_id, seq, asked.client_id, asked.message, asked.options, is_ours=is_ours
         )
-        if asked.documents:
-            mine = Document.objects.filter(owner_id=owner_id, pk__in=asked.documents)
-            if mine.count() != len(asked.documents):
-                raise NotFound("A document was deleted at this moment. Please ask again.")
-            links = [turn_rows.LINK(turn_id=turn_id, document_id=id) for id in asked.documents]
+        if documents:
+            links = [turn_rows.LINK(turn_id=turn_id, document_id=document.pk) for document in documents]
             turn_rows.LINK.objects.bulk_create(links)
         self.turn_id = turn_id
-        if is_ours:
+        if is_ours:  # its engine can be asked at once
             self.claim = Claim(turn_id, self._conversation_id, 1, asked.message, asked.options)
-        about = tuple(str(id) for id in asked.documents)
+            self.facts = Facts(owner_id, documents, history.recent(self._conversation_id))
+        about = tuple(str(document.pk) for document in documents)
         return [*entries, Entry(turn_id, 0, Accepted(asked.client_id, asked.message, about, position))]
+
+    def _documents(self, owner_id: UUID, *, is_first: bool) -> list[Document]:
+        """What the question is about, in its order."""
+        ids = self._question.documents
+        if ids is None:
+            return [] if is_first else history.documents_in_use(self._conversation_id)
+        found = Document.objects.filter(owner_id=owner_id).in_bulk(ids) if ids else {}
+        if len(found) != len(ids):
+            raise NotFound("A document was deleted at this moment. Please ask again.")
+        return [found[id] for id in ids]
 
     def _replace(self, owner_id: UUID, replaced_id: UUID) -> list[Entry]:
         """Ends a turn and those after it where they are not over, and takes their messages out of the history."""
