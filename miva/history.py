@@ -120,35 +120,37 @@ def extend_answer(message_id: int, more: str, sources: Sequence[Source], *, repl
     Message.objects.filter(pk=message_id).update(**changes)
 
 
+LAST_MESSAGES = (
+    f"SELECT role, SUBSTR(content, 1, {RECENT_CHARACTERS + 1}) AS words FROM {_MESSAGE}"  # noqa: S608
+    f" WHERE conversation_id = %s ORDER BY id DESC LIMIT {RECENT_MESSAGES}"
+)
+"""The query for what `as_history` takes; its parameter is the conversation."""
+_LAST_TURNS = (
+    f"SELECT id, accepted_seq FROM {_TURN} WHERE conversation_id = %s ORDER BY accepted_seq DESC LIMIT {RECENT_TURNS}"  # noqa: S608
+)
+DOCUMENTS_IN_USE = (
+    f"SELECT document_id FROM {_LINK} WHERE turn_id = (SELECT id FROM ({_LAST_TURNS}) t WHERE EXISTS"  # noqa: S608
+    f" (SELECT 1 FROM {_LINK} l WHERE l.turn_id = t.id) ORDER BY accepted_seq DESC LIMIT 1) ORDER BY id"
+)
+"""The query for what a conversation's last question with documents was about, which one without any goes on about; its
+parameter is the conversation."""
+
+
 def recent(conversation_id: UUID) -> list[dict[str, str]]:
     """The last messages of a conversation, oldest first, as `history` of a question to the engine."""
-    query = f"SELECT role, content FROM {_MESSAGE} WHERE conversation_id = %s ORDER BY id DESC LIMIT %s"  # noqa: S608
+    return as_history(plain_sql.rows(LAST_MESSAGES, (conversation_id,)))
+
+
+def as_history(newest_first: Iterable[Sequence[str]]) -> list[dict[str, str]]:
+    """The roles and words of messages as the engine gets them: oldest first, as many as there is room for."""
     messages: list[dict[str, str]] = []
     room = RECENT_CHARACTERS
-    for role, content in plain_sql.rows(query, (conversation_id, RECENT_MESSAGES)):
-        room -= len(content)
+    for role, words in newest_first:
+        room -= len(words)
         if room < 0:
             break
-        messages.append({"role": role, "content": content})
+        messages.append({"role": role, "content": words})
     return messages[::-1]
-
-
-def documents_in_use(conversation_id: UUID) -> list[Document]:
-    """What a conversation's last question with documents was about, which a question without any goes on about.
-
-    Also those that are still being read, but none that could not be.
-    """
-    late = f"SELECT id, accepted_seq FROM {_TURN} WHERE conversation_id = %s ORDER BY accepted_seq DESC LIMIT %s"  # noqa: S608
-    last = (
-        f"SELECT id FROM ({late}) t WHERE EXISTS (SELECT 1 FROM {_LINK} l WHERE l.turn_id = t.id)"  # noqa: S608
-        " ORDER BY accepted_seq DESC LIMIT 1"
-    )
-    query = f"SELECT document_id FROM {_LINK} WHERE turn_id = ({last}) ORDER BY id"  # noqa: S608
-    ids = [plain_sql.uuid_of(id) for (id,) in plain_sql.rows(query, (conversation_id, RECENT_TURNS))]
-    if not ids:
-        return []
-    readable = Document.objects.exclude(status=Document.Status.FAILED).in_bulk(ids)
-    return [readable[id] for id in ids if id in readable]
 
 
 def record_turn(turn_id: UUID, answer: str, sources: Sequence[Source]) -> int:

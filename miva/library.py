@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from uuid import UUID
@@ -113,10 +113,11 @@ async def abandon(document: Document, upload_id: str | None) -> None:
     await _fail(document, Busy("The question with this file was not taken."), upload_id)
 
 
-async def wait_until_read(documents: Sequence[Document]) -> list[Document]:
+async def wait_until_read(documents: Sequence[Document], may_fail: Collection[UUID] = ()) -> list[Document]:
     """The same documents once none of them is still being received or read; raises the code of one that failed.
 
-    Patience is counted from the last sign of life: bytes that came, a lease that was renewed.
+    Those of `may_fail` are left out instead. Patience is counted from the last sign of life: bytes that came, a lease
+    that was renewed.
     """
     patience = 2 * settings.MIVA_PDF_TIMEOUT_S + settings.MIVA_ENGINE_TIMEOUT_S
     news = asyncio.Event()
@@ -125,18 +126,21 @@ async def wait_until_read(documents: Sequence[Document]) -> list[Document]:
         for owner_id in {document.owner_id for document in documents}
     ]
     try:
-        return await _watch(documents, news, patience)
+        return await _watch(documents, may_fail, news, patience)
     finally:
         for unsubscribe in deaf:
             unsubscribe()
 
 
-async def _watch(documents: Sequence[Document], news: asyncio.Event, patience: float) -> list[Document]:
+async def _watch(
+    documents: Sequence[Document], may_fail: Collection[UUID], news: asyncio.Event, patience: float
+) -> list[Document]:
     began = time.monotonic()
     current, signs, seen = list(documents), None, began
     while any(document.status != Document.Status.READY for document in current):
         news.clear()
-        current = await in_thread(document_rows.fresh)([document.pk for document in documents])
+        fresh = await in_thread(document_rows.fresh)([document.pk for document in documents])
+        current = [one for one in fresh if one.status != Document.Status.FAILED or one.pk not in may_fail]
         for document in current:
             if document.status == Document.Status.FAILED:
                 raise error_of(document.error)(f"The document “{document.name}” could not be read.")

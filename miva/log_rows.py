@@ -100,9 +100,7 @@ def lock(ids: Sequence[UUID]) -> dict[UUID, tuple[str, int]]:
     if connection.vendor == "postgresql":  # on SQLite the transaction holds the only lock there is
         query += " FOR NO KEY UPDATE SKIP LOCKED"
     by_key = _by_key(connection, ids)
-    with connection.cursor() as cursor:
-        cursor.execute(query, list(by_key))
-        return {by_key[key]: (label, head) for key, label, head in cursor.fetchall()}
+    return {by_key[key]: (label, head) for key, label, head in plain_sql.rows(query, list(by_key))}
 
 
 def held(works: Sequence[Fenced]) -> set[Fence]:
@@ -119,16 +117,13 @@ def held(works: Sequence[Fenced]) -> set[Fence]:
         f" WHERE id IN ({_marks(fences)}) AND state = %s"
     )
     by_key = _by_key(connection, fences)
-    with connection.cursor() as cursor:
-        cursor.execute(query, [*due[1], *by_key, Turn.State.RUNNING.value])
-        found = [
-            (key, Fence(by_key[key], worker, attempt), is_due) for key, worker, attempt, is_due in cursor.fetchall()
-        ]
-        true = {work.fence for work in works} & {fence for _, fence, _ in found}
-        overdue = [key for key, fence, is_due in found if is_due and fence in true]
-        if overdue:
-            query = f"UPDATE {_TURN} SET lease_until = {until[0]} WHERE id IN ({_marks(overdue)})"  # noqa: S608
-            cursor.execute(query, [*until[1], *overdue])
+    rows = plain_sql.rows(query, [*due[1], *by_key, Turn.State.RUNNING.value])
+    found = [(key, Fence(by_key[key], worker, attempt), is_due) for key, worker, attempt, is_due in rows]
+    true = {work.fence for work in works} & {fence for _, fence, _ in found}
+    overdue = [key for key, fence, is_due in found if is_due and fence in true]
+    if overdue:
+        query = f"UPDATE {_TURN} SET lease_until = {until[0]} WHERE id IN ({_marks(overdue)})"  # noqa: S608
+        plain_sql.changed(query, [*until[1], *overdue])
     return true
 
 
@@ -145,13 +140,12 @@ def insert(rows: Sequence[Row], now: datetime) -> None:
     if not rows:
         return
     connection = connections["default"]
-    with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            cursor.execute(*_insertion(rows, now))
-        else:
-            created_at = connection.ops.adapt_datetimefield_value(now)
-            query = f"INSERT INTO {_LOG} ({_COLUMNS}) VALUES (%s, %s, %s, %s, %s, %s)"  # noqa: S608
-            cursor.executemany(query, [(*value, created_at) for value in _values(rows)])
+    if connection.vendor == "postgresql":
+        plain_sql.changed(*_insertion(rows, now))
+    else:
+        created_at = connection.ops.adapt_datetimefield_value(now)
+        query = f"INSERT INTO {_LOG} ({_COLUMNS}) VALUES (%s, %s, %s, %s, %s, %s)"  # noqa: S608
+        plain_sql.change_each(query, [(*value, created_at) for value in _values(rows)])
 
 
 def _insertion(rows: Sequence[Row], now: datetime) -> tuple[str, list[datetime | str]]:
@@ -173,9 +167,8 @@ def finish(rows: Sequence[Row], now: datetime, heads: dict[UUID, int]) -> None:
     if connection.vendor != "postgresql":
         insert(rows, now)
         if heads:
-            with connection.cursor() as cursor:
-                values = [(head, id.hex) for id, head in heads.items()]
-                cursor.executemany(f"UPDATE {_CONVERSATION} SET head = %s WHERE id = %s", values)  # noqa: S608
+            values = [(head, id.hex) for id, head in heads.items()]
+            plain_sql.change_each(f"UPDATE {_CONVERSATION} SET head = %s WHERE id = %s", values)  # noqa: S608
         return
     if not (rows or heads):
         return
@@ -187,8 +180,7 @@ def finish(rows: Sequence[Row], now: datetime, heads: dict[UUID, int]) -> None:
         )
         statement = f"WITH moved AS ({update}) {statement}"
         parameters = [json.dumps([(head, id.hex) for id, head in heads.items()]), *parameters]
-    with connection.cursor() as cursor:
-        cursor.execute(statement, parameters)
+    plain_sql.changed(statement, parameters)
 
 
 def existing(ids: Sequence[UUID]) -> set[UUID]:

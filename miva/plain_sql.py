@@ -1,30 +1,63 @@
 """Plain SQL for what happens with every question. Blocking, on this thread's connection.
 
-Django's ORM takes some ten times as long to build such a statement as the database to carry it out.
+Django's ORM takes some ten times as long to build such a statement as the database to carry it out; and PostgreSQL
+takes longer to plan one than to carry it out, so it is asked to keep the plans of those that come again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import logging
+import threading
+from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
-from django.db import connection
+from django.db import OperationalError, connection
+
+logger = logging.getLogger("miva.plain_sql")
+
+PREPARED_AFTER = 5
+"""Uses of a statement on one connection until PostgreSQL is asked to keep its plan."""
+_PLAN_IS_LOST = frozenset({"26000", "42P05", "0A000"})
+"""What PostgreSQL says (SQLSTATE) of a kept statement that it does not have, has already, or whose tables changed."""
+
+_of_thread = threading.local()
+_may_prepare = True
 
 
 def rows(query: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
     """The rows of a query; ids in them are as `uuid_of` takes them."""
-    with connection.cursor() as cursor:
-        cursor.execute(query, _adapted(parameters))
-        found: list[tuple[Any, ...]] = cursor.fetchall()
-        return found
+    found: list[tuple[Any, ...]] = _carried_out(query, parameters).fetchall()
+    return found
 
 
 def changed(statement: str, parameters: Sequence[Any]) -> int:
-    """Carries out an UPDATE; returns how many rows it found."""
-    with connection.cursor() as cursor:
-        cursor.execute(statement, _adapted(parameters))
-        return int(cursor.rowcount)
+    """Carries out a statement that changes rows; returns how many."""
+    return int(_carried_out(statement, parameters).rowcount)
+
+
+def change_each(statement: str, parameters: Iterable[Sequence[Any]]) -> None:
+    """Carries out a statement once for each of these parameters."""
+    at = _cursor()
+    with connection.wrap_database_errors:
+        at.executemany(statement, [_adapted(one) for one in parameters])
+
+
+def as_list(columns: Sequence[str], query: str) -> str:
+    """The rows of a query, in its order, as one value of another's; `listed` reads it. One column makes it flat."""
+    row = columns[0] if len(columns) == 1 else ""
+    if connection.vendor == "postgresql":
+        row = row or f"JSON_BUILD_ARRAY({', '.join(columns)})"
+        return f"(SELECT JSON_AGG({row})::text FROM ({query}) AS listed)"  # noqa: S608
+    row = row or f"JSON_ARRAY({', '.join(columns)})"
+    return f"(SELECT JSON_GROUP_ARRAY({row}) FROM ({query}) AS listed)"  # noqa: S608
+
+
+def listed(value: str | None) -> list[Any]:
+    """What `as_list` made of rows; none of them is no list at all in some databases."""
+    rows: list[Any] = json.loads(value) if value else []
+    return rows
 
 
 def uuid_of(value: UUID | str) -> UUID:
@@ -37,6 +70,48 @@ def from_now(seconds: float) -> tuple[str, list[str | float]]:
     if connection.vendor == "postgresql":
         return "(STATEMENT_TIMESTAMP() + MAKE_INTERVAL(secs => %s))", [seconds]
     return "STRFTIME(%s, 'now', %s)", ["%Y-%m-%d %H:%M:%f", f"{seconds:+f} seconds"]
+
+
+def _carried_out(statement: str, parameters: Sequence[Any]) -> Any:
+    """The thread's cursor with the statement's result; raises OperationalError where it is to be tried again."""
+    global _may_prepare
+    at = _cursor()
+    with connection.wrap_database_errors:
+        try:
+            at.execute(statement, _adapted(parameters))
+        except Exception as why:  # of whichever database it is
+            if getattr(why, "sqlstate", None) not in _PLAN_IS_LOST:
+                raise
+            # Behind a pooler that gives every transaction another connection, say.
+            logger.warning(
+                "PostgreSQL lost a prepared statement (%s); none is used from now on. Behind a pooler, add "
+                "?DISABLE_SERVER_SIDE_CURSORS=true to DATABASE_URL, so that none is tried.",
+                why,
+            )
+            _may_prepare, at.connection.prepare_threshold = False, None
+            raise OperationalError("A prepared statement was lost.") from why
+    return at
+
+
+def _cursor() -> Any:
+    """This thread's cursor, to be used until the next statement: making one costs as much as a small query."""
+    connection.close_if_health_check_failed()  # as Django's own does for each
+    kept = getattr(_of_thread, "cursor", None)
+    if kept is None or connection.connection is None or kept.connection is not connection.connection:
+        kept = _of_thread.cursor = _new_cursor()
+    return kept
+
+
+def _new_cursor() -> Any:
+    django_cursor = connection.cursor().cursor
+    if connection.vendor != "postgresql":
+        return django_cursor
+    # Django's writes the parameters into the statement, so that no two are the same.
+    opened = django_cursor.connection
+    may_prepare = _may_prepare and not connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS")
+    opened.prepare_threshold = PREPARED_AFTER if may_prepare else None
+    driver: Any = connection.Database  # type: ignore[attr-defined]  # psycopg
+    return driver.Cursor(opened)
 
 
 def _adapted(parameters: Sequence[Any]) -> list[Any]:

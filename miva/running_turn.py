@@ -157,7 +157,9 @@ class RunningTurn:
             raise
         await let_go(opening)
         awaited = facts.documents
-        documents = await patiently(lambda: library.wait_until_read(awaited))
+        # One that could not be read was told of where it came; what is asked behind that is answered without it.
+        may_fail = await patiently(lambda: in_thread(turn_rows.asked_about_before)(self.claim.turn_id))
+        documents = await patiently(lambda: library.wait_until_read(awaited, may_fail))
         facts = await patiently(self._facts)  # its asker may have signed in meanwhile
         return self._question(replace(facts, documents=documents)), None
 

@@ -14,7 +14,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from miva import lease, plain_sql
+from miva import history, lease, plain_sql
 from miva.eventlog import Entry, Fence
 from miva.models import Conversation, Document, Turn
 from miva.protocol.errors import NotFound
@@ -149,6 +149,16 @@ def asker_and_documents(turn_id: UUID) -> tuple[UUID, list[Document]]:
     return plain_sql.uuid_of(rows[0][0]), [found[id] for id in ids if id in found]
 
 
+def asked_about_before(turn_id: UUID) -> set[UUID]:
+    """The documents of a turn that an earlier question of its conversation was about too; none of one that is gone."""
+    turn = Turn.objects.filter(pk=turn_id).first()
+    if turn is None:
+        return set()
+    earlier = Turn.objects.filter(conversation_id=turn.conversation_id, accepted_seq__lt=turn.accepted_seq)
+    links = LINK.objects.filter(document_id__in=LINK.objects.filter(turn=turn).values("document_id"))
+    return set(links.filter(turn__in=earlier).values_list("document_id", flat=True))
+
+
 def unfinished(conversation_id: UUID) -> QuerySet[Turn]:
     """The turns of a conversation that have no end yet, in their order."""
     return Turn.objects.filter(conversation_id=conversation_id, state__in=UNFINISHED).order_by("accepted_seq")
@@ -166,17 +176,39 @@ def end(claim: Claim, state: Turn.State) -> bool:
     return bool(plain_sql.changed(statement, (state.value, claim.turn_id, lease.WORKER, claim.attempt)))
 
 
-def before_accepting(conversation_id: UUID, client_id: str) -> tuple[UUID, bool, int]:
-    """Whose a conversation is, whether that owner's client has used the id for a question, and how many turns of the
-    conversation have no end yet.
-    """
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What a conversation is like when a question comes."""
+
+    owner_id: UUID
+    is_known: bool
+    """Whether its owner's client has used the question's id before."""
+    unfinished: int
+    """Turns that have no end yet."""
+    in_use: list[UUID]
+    """The documents that its last question with any was about."""
+    recent: list[dict[str, str]]
+    """Its last messages, as the engine gets them."""
+
+
+def before_accepting(conversation_id: UUID, client_id: str) -> Before:
+    """What the conversation is like, in one look: to be called with it locked."""
+    in_use = plain_sql.as_list(["document_id"], history.DOCUMENTS_IN_USE)
+    messages = plain_sql.as_list(["role", "words"], history.LAST_MESSAGES)
     query = (
         f"SELECT owner_id, EXISTS (SELECT 1 FROM {_TURN} t WHERE t.owner_id = c.owner_id AND t.client_id = %s),"  # noqa: S608
-        f" (SELECT COUNT(*) FROM {_TURN} u WHERE u.conversation_id = c.id AND u.{_IS_UNFINISHED})"
-        f" FROM {_CONVERSATION} c WHERE id = %s"
+        f" (SELECT COUNT(*) FROM {_TURN} u WHERE u.conversation_id = c.id AND u.{_IS_UNFINISHED}),"
+        f" {in_use}, {messages} FROM {_CONVERSATION} c WHERE id = %s"
     )
-    [(owner_id, is_known, position)] = plain_sql.rows(query, (client_id, conversation_id))
-    return plain_sql.uuid_of(owner_id), bool(is_known), position
+    id = conversation_id
+    [(owner_id, is_known, unfinished, ids, newest_first)] = plain_sql.rows(query, (client_id, id, id, id))
+    return Before(
+        plain_sql.uuid_of(owner_id),
+        bool(is_known),
+        unfinished,
+        [UUID(id) for id in plain_sql.listed(ids)],
+        history.as_history(plain_sql.listed(newest_first)),
+    )
 
 
 def insert(

@@ -67,16 +67,18 @@ class Accept:
     def __call__(self, head: int) -> Sequence[Entry]:
         self.turn_id, self.claim, self.facts, self.stopped = None, None, None, []
         asked = self._question
-        owner_id, is_known, position = turn_rows.before_accepting(self._conversation_id, asked.client_id)
+        before = turn_rows.before_accepting(self._conversation_id, asked.client_id)
+        owner_id, position, recent = before.owner_id, before.unfinished, before.recent
         if self._owner_id not in (None, owner_id):
             raise NotFound("There is no such conversation.")
-        if is_known:
+        if before.is_known:
             return []
-        documents = self._documents(owner_id, is_first=not head)
+        documents = self._documents(before)
         entries: list[Entry] = []
         if asked.replaces:
             entries = self._replace(owner_id, asked.replaces)
             position = turn_rows.unfinished(self._conversation_id).count()
+            recent = history.recent(self._conversation_id)
         if position >= MOST_UNFINISHED:
             raise Busy("Too many questions wait in this conversation. Please wait for an answer.")
         is_ours = not position and self._may_claim()
@@ -90,19 +92,20 @@ class Accept:
         self.turn_id = turn_id
         if is_ours:  # its engine can be asked at once
             self.claim = Claim(turn_id, self._conversation_id, 1, asked.message, asked.options)
-            self.facts = Facts(owner_id, documents, history.recent(self._conversation_id))
+            self.facts = Facts(owner_id, documents, recent)
         about = tuple(str(document.pk) for document in documents)
         return [*entries, Entry(turn_id, 0, Accepted(asked.client_id, asked.message, about, position))]
 
-    def _documents(self, owner_id: UUID, *, is_first: bool) -> list[Document]:
-        """What the question is about, in its order."""
-        ids = self._question.documents
-        if ids is None:
-            return [] if is_first else history.documents_in_use(self._conversation_id)
-        found = Document.objects.filter(owner_id=owner_id).in_bulk(ids) if ids else {}
-        if len(found) != len(ids):
+    def _documents(self, before: turn_rows.Before) -> list[Document]:
+        """What the question is about, in its order; of those in use none that could not be read."""
+        named = self._question.documents
+        ids = before.in_use if named is None else named
+        found = Document.objects.filter(owner_id=before.owner_id).in_bulk(ids) if ids else {}
+        if named is None:
+            return [found[id] for id in ids if id in found and found[id].status != Document.Status.FAILED]
+        if len(found) != len(named):
             raise NotFound("A document was deleted at this moment. Please ask again.")
-        return [found[id] for id in ids]
+        return [found[id] for id in named]
 
     def _replace(self, owner_id: UUID, replaced_id: UUID) -> list[Entry]:
         """Ends a turn and those after it where they are not over, and takes their messages out of the history."""

@@ -172,17 +172,36 @@ async def test_what_is_pruned_is_a_gap_and_a_running_turn_is_whole_behind_it(wor
             assert (await whole_answer(other))[-1]["text"] == "two"
 
 
+def delete(world: World, label: str) -> None:
+    """Takes a conversation out of the database without a word to anybody."""
+    id = conversation(world, label)
+    with database(world) as rows:
+        for table in ("logevent", "message", "turn"):
+            rows.execute(f"DELETE FROM miva_{table} WHERE conversation_id = ?", (id,))
+        rows.execute("DELETE FROM miva_conversation WHERE id = ?", (id,))
+
+
+async def test_a_question_in_a_conversation_whose_deletion_was_not_noticed_begins_a_new_one(world: World) -> None:
+    guest = world.guest()
+    async with engine(world), tab(world, guest) as client:
+        await say(client, question(conversation="gone"))
+        await whole_answer(client)
+        delete(world, "gone")
+        await say(client, question(conversation="gone"))
+        found: list[Any] = []
+        while not found or found[-1]["type"] != "done":
+            told = await event(client)
+            if told["type"] != "error":  # that the other one is gone may be noticed at this moment
+                found.append(told)
+        assert numbers(found) == list(range(1, len(found) + 1))
+
+
 async def test_a_conversation_that_is_deleted_is_said_to_be_gone(world: World) -> None:
     guest = world.guest()
     async with engine(world), tab(world, guest) as client:
         await say(client, question(conversation="doomed"))
         await whole_answer(client)
-        id = conversation(world, "doomed")
-        with database(world) as rows:
-            for table in ("logevent", "message"):
-                rows.execute(f"DELETE FROM miva_{table} WHERE conversation_id = ?", (id,))
-            rows.execute("DELETE FROM miva_turn WHERE conversation_id = ?", (id,))
-            rows.execute("DELETE FROM miva_conversation WHERE id = ?", (id,))
+        delete(world, "doomed")
         gone = await event(client)
         assert (gone["type"], gone["code"], gone["conversation"]) == ("error", "not_found", "doomed")
         await say(client, question(conversation="doomed"))  # the label is free again

@@ -195,3 +195,19 @@ async def test_the_same_id_asked_three_times_at_once_with_a_file_is_one_turn(has
         while (await until(one, "done"))["turn"] == accepted[0]["turn"]:
             pass
         assert [frame["message"].partition("\n")[0] for frame in engine.asked] == ["1", "2"]
+
+
+async def test_an_id_asked_again_on_the_same_socket_is_found_even_when_the_limit_is_reached(strict: World) -> None:
+    async with (
+        strict.engine(answering('{"type": "done", "response": "x"}')) as engine,
+        strict.socket(token=strict.token(), dialect="miva.v1") as client,
+    ):
+        first = None
+        for number in range(5):  # as many as may be asked in a second
+            await client.send(ask(number))
+            first = first or await until(client, "accepted")
+        for _ in range(3):
+            await client.send(ask(0))
+        again = [told for told in await everything_until_pong(client) if told.get("id") == "0"]
+        assert again == [first] * 3
+        assert len(engine.frames) == 5

@@ -69,6 +69,21 @@ async def test_a_file_is_read_while_its_question_waits(only: Product, port: int)
     assert "--- File Content: b.txt ---\npears\n" in teller.questions[1]["message"]
 
 
+async def test_a_question_right_behind_a_file_that_is_being_read_is_about_it_too(only: Product, port: int) -> None:
+    teller = Teller(words=1)
+    teller.go.set()
+    pages = [f"Page {number}. " + "All work and no play. " * 20 for number in range(300)]
+    async with scripted_engine(teller, port=port), open_socket(only.socket_url, "miva.v1") as socket:
+        await socket.send(ask(1, "at once", files=[file(make_pdf(pages))]))
+        await socket.send(ask(2, "at once"))
+        first, second = await until(socket, "accepted"), await until(socket, "accepted")
+        assert second["position"] == 1
+        assert second["documents"] == first["documents"] != []
+        await ended(only, "at once", turns=2)
+    for question, asked in zip("12", teller.questions, strict=True):
+        assert asked["message"].startswith(f"{question}?\n\n--- File Content: a.pdf ---\n--- Page 1 ---\nPage 0.")
+
+
 async def test_a_cancelled_question_reads_its_file_no_further(only: Product, port: int) -> None:
     teller = Teller()
     pages = [f"Page {number}. " + "All work and no play. " * 60 for number in range(4000)]
