@@ -145,6 +145,10 @@ class Draft(Index):
         """The words that stand in many of its chunks, with their postings (`stores.common_words`)."""
 
     @abstractmethod
+    def tsvectors(self) -> list[tuple[str, int]]:
+        """For each chunk its words as PostgreSQL's full text takes them, and how many they are."""
+
+    @abstractmethod
     def save(self, path: Path) -> None:
         """Write the whole of it to a file of SQLite in one step; a reader sees all of it or nothing."""
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from miva.engine.stores.base import Posting
+from miva.engine.stores.lexemes import PLACES
 
 COMMON = 500
 """Chunks of a document that a common word stands in, at least; fewer are read in less than a millisecond."""
@@ -22,7 +23,6 @@ K1, B = 1.2, 0.75
 _BATCH = 50_000
 _CHUNK, _PART = np.dtype("<i4"), np.dtype("<f4")
 _VOCABULARY = "CREATE VIRTUAL TABLE IF NOT EXISTS temp.vocabulary USING fts5vocab(main, words, row)"
-_PLACES = "CREATE VIRTUAL TABLE IF NOT EXISTS temp.places USING fts5vocab(main, words, instance)"
 
 
 def common_words(db: sqlite3.Connection) -> Iterator[tuple[str, Posting]]:
@@ -31,7 +31,7 @@ def common_words(db: sqlite3.Connection) -> Iterator[tuple[str, Posting]]:
     if len(sizes) < COMMON:
         return
     db.execute(_VOCABULARY)
-    db.execute(_PLACES)
+    db.execute(PLACES)
     room = K1 * (1 - B + B * sizes / sizes.mean())
     for (word,) in db.execute("SELECT term FROM temp.vocabulary WHERE doc >= ?", (COMMON,)).fetchall():
         rows = db.execute("SELECT doc, count(*) FROM temp.places WHERE term = ? GROUP BY doc", (word,))

@@ -64,17 +64,22 @@ class FaissFiles(VectorStore):
                 held = number * ROWS + index.ntotal
 
     def nearest(self, documents: Sequence[str], question: Vectors, most: int) -> list[NearChunk]:
-        found: list[NearChunk] = []
+        places: list[tuple[str, int]] = []
+        cosines: list[Vectors] = []
+        # In this thread alone: by itself FAISS takes a thread for each core, twice the work for no less time here
+        # (measured: 100,000 rows in 8.8 ms by one thread, 8.7 ms by two). OpenMP keeps that for each thread that asks.
+        self._faiss.omp_set_num_threads(1)
         with self._lock:
             for document in documents if most > 0 else ():
                 for number, index in enumerate(self._indices(document)):
                     products, rows = index.search(question, min(most, index.ntotal))
-                    found += [
-                        NearChunk(document, number * ROWS + int(row), float(product))
-                        for product, row in zip(products[0], rows[0], strict=True)
-                    ]
-        found.sort(key=lambda near: -near.cosine)
-        return found[:most]
+                    places += [(document, number * ROWS + row) for row in rows[0].tolist()]
+                    cosines.append(products[0])
+        if not places:
+            return []
+        every = np.concatenate(cosines)
+        nearest = np.argsort(-every, kind="stable")[:most].tolist()
+        return [NearChunk(document, chunk, float(every[at])) for at in nearest for document, chunk in [places[at]]]
 
     def cosines(self, document: str, chunks: Sequence[int], question: Vectors) -> dict[int, float]:
         found: dict[int, float] = {}

@@ -10,21 +10,21 @@ import contextlib
 import hashlib
 import re
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice
 
-from miva.engine.text import DENSE, search_text
+from miva.engine.text import DENSE
 
 TOKENIZER = "porter unicode61 remove_diacritics 2"
 """How FTS5 cuts and stems words; PostgreSQL is given them as it does."""
+PLACES = "CREATE VIRTUAL TABLE IF NOT EXISTS temp.places USING fts5vocab(main, words, instance)"
+"""Makes each word of a draft's FTS5 table `words` readable with its chunk and its place in it."""
 # What a tsvector can hold (postgresql.org/docs, "Text Search Limitations"): positions up to 16,383, fewer than 256 of
 # them for a lexeme, and lexemes under 2 KB. No chunk of natural text comes near; beyond, a word counts 255 times.
 MOST_PLACES = 255
 _LAST_PLACE = 16_383
 _LONGEST = 1000
-_BATCH = 500
 _DENSE = re.compile(f"[{DENSE}]")
 _QUOTED = str.maketrans({"'": "''", "\\": "\\\\"})
 
@@ -46,12 +46,27 @@ class Wanted:
         return self.lexemes[0] if len(self.lexemes) == 1 and not self.lexemes[0].endswith("*") else None
 
 
-def tsvectors(texts: Sequence[str]) -> Iterator[tuple[str, int]]:
-    """For each text of a document its tsvector, and how many words FTS5 would count in it."""
-    rest = iter(texts)
-    while batch := list(islice(rest, _BATCH)):
-        for places in _places([search_text(text) for text in batch]):
-            yield _tsvector(places), sum(map(len, places.values()))
+def tsvectors(db: sqlite3.Connection, chunks: int) -> list[tuple[str, int]]:
+    """For each chunk of a draft its tsvector, and how many words it has, out of its FTS5 table `words`."""
+    found: list[list[str]] = [[] for _ in range(chunks)]
+    heads: list[dict[str, list[int]]] = [{} for _ in range(chunks)]
+    sizes = [0] * chunks
+    db.execute(PLACES)
+    last, quoted, is_dense = None, "", False
+    for word, chunk, count, furthest, places in db.execute(
+        "SELECT term, doc, count(*), max(offset) + 1, group_concat(offset + 1) FROM temp.places GROUP BY term, doc"
+    ):
+        if word != last:
+            last, quoted, is_dense = word, _quoted(_short(word)), bool(_DENSE.match(word))
+        sizes[chunk] += count
+        if count > MOST_PLACES or furthest > _LAST_PLACE:
+            places = _fitting(places)
+        found[chunk].append(f"{quoted}:{places}")
+        if is_dense:
+            heads[chunk].setdefault(_head(word), []).extend(map(int, places.split(",")))
+    for of_chunk, dense in zip(found, heads, strict=True):
+        of_chunk += [f"{_quoted(head)}:{_fitting(','.join(map(str, all_)))}" for head, all_ in dense.items()]
+    return [(" ".join(of_chunk), size) for of_chunk, size in zip(found, sizes, strict=True)]
 
 
 @lru_cache(maxsize=16)  # a question is put to one document after the other
@@ -78,17 +93,10 @@ def _places(texts: Sequence[str]) -> list[dict[str, list[int]]]:
     return found
 
 
-def _tsvector(places: dict[str, list[int]]) -> str:
-    heads: dict[str, list[int]] = {}
-    for word, all_ in places.items():
-        if _DENSE.match(word):
-            heads.setdefault(_head(word), []).extend(all_)
-    return " ".join(f"{_quoted(_short(word))}:{_numbers(all_)}" for word, all_ in (places | heads).items())
-
-
-def _numbers(places: list[int]) -> str:
-    fitting = [str(place + 1) for place in places if place < _LAST_PLACE][:MOST_PLACES]
-    return ",".join(fitting) or str(_LAST_PLACE)
+def _fitting(places: str) -> str:
+    """Those of a word's places that a tsvector can hold."""
+    fitting = [place for place in places.split(",") if int(place) <= _LAST_PLACE]
+    return ",".join(fitting[:MOST_PLACES]) or str(_LAST_PLACE)
 
 
 def _head(word: str) -> str:

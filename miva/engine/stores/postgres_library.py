@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 
 from miva.engine.stores.base import Content, Draft, Index, Library, Posting
 from miva.engine.stores.common_words import packed
-from miva.engine.stores.lexemes import tsvectors
 from miva.engine.stores.postgres_connections import WRITE_S, Connection, PostgresDatabase, Row
 from miva.engine.stores.postgres_index import KeywordRows, PostgresIndex
 from miva.engine.stores.postgres_schema import LIBRARY, prepare
@@ -36,9 +35,11 @@ class PostgresLibrary(Library):
 
     def save(self, document: str, draft: Draft) -> None:
         content = draft.content()
-        vectors = list(tsvectors([text for *_, text in content.chunks]))
-        common = draft.common_words()
+        vectors, common = draft.tsvectors(), draft.common_words()
         self._database.run(lambda connection: _save(connection, document, content, vectors, common), WRITE_S)
+        # The words of a large document went into the index in one piece; now they are sorted in, or every search would
+        # read them one by one.
+        self._database.query("SELECT gin_clean_pending_list('miva_engine.words_gin')", patience_s=WRITE_S)
 
     def forget(self, document: str) -> None:
         self._database.run(lambda connection: _forget(connection, document), WRITE_S)

@@ -31,7 +31,7 @@ class Part:
 
 LIBRARY = Part(
     "library",
-    2,
+    3,
     ("documents", "names", "pages", "sentences", "chunks", "words", "common"),
     """
     CREATE TABLE miva_engine.documents (
@@ -52,7 +52,7 @@ LIBRARY = Part(
     CREATE TABLE miva_engine.words (
         document bigint, chunk integer, tokens integer NOT NULL, words tsvector NOT NULL,
         PRIMARY KEY (document, chunk)) WITH (toast_tuple_target = 4080);
-    CREATE INDEX words_gin ON miva_engine.words USING gin (words) WITH (fastupdate = off);
+    CREATE INDEX words_gin ON miva_engine.words USING gin (words) WITH (fastupdate = on);
     CREATE TABLE miva_engine.common (
         document bigint, word text, chunks bytea NOT NULL, parts bytea NOT NULL, PRIMARY KEY (document, word));
     ALTER TABLE miva_engine.common ALTER chunks SET STORAGE EXTERNAL, ALTER parts SET STORAGE EXTERNAL;

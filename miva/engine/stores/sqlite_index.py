@@ -20,7 +20,7 @@ from urllib.parse import quote
 from miva.engine import passages
 from miva.engine.stores.base import Content, Draft, Passage, Posting, Postings, posting
 from miva.engine.stores.common_words import COMMON, common_words, packed, unpacked
-from miva.engine.stores.lexemes import TOKENIZER, wanted
+from miva.engine.stores.lexemes import TOKENIZER, tsvectors, wanted
 from miva.engine.text import match_expression, search_text
 
 # Counts up when anything stored changes its meaning; a file of another version counts as not held.
@@ -191,6 +191,10 @@ class SqliteIndex(Draft):
     def common_words(self) -> list[tuple[str, Posting]]:
         with self._lock:
             return list(common_words(self._db))
+
+    def tsvectors(self) -> list[tuple[str, int]]:
+        with self._lock:
+            return tsvectors(self._db, self._count("chunks"))
 
     def _passages(self, where: str, number: int, limit: int) -> list[Passage]:
         # `where` is one of the three above; whatever comes from outside is a parameter.

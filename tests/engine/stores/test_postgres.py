@@ -248,6 +248,16 @@ def test_several_machines_start_at_once(url: str) -> None:
     store.close()
 
 
+def test_the_words_of_a_saved_document_are_sorted_into_the_index(url: str) -> None:
+    library = PostgresLibrary(url)
+    library.save(
+        "document", draft([f"Page {number} tells of harbours, ships and lamp {number}." for number in range(600)])
+    )
+    library.close()
+    with psycopg.connect(url) as client:  # how many pages of words wait to be, and would be read by every search
+        assert client.execute("SELECT gin_clean_pending_list('miva_engine.words_gin')").fetchone() == (0,)
+
+
 def test_tables_of_an_older_version_are_made_anew_and_newer_ones_are_left_alone(url: str, tmp_path: Path) -> None:
     library, store = open_stores("auto", tmp_path, url)
     library.save("document", draft())
