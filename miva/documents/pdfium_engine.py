@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import mmap
 import os
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -32,6 +33,9 @@ _FIELDS_WITH_TEXT = (
     pdfium_c.FPDF_FORMFIELD_COMBOBOX,
     pdfium_c.FPDF_FORMFIELD_LISTBOX,
 )
+
+_REST_S = 0.0002
+"""Behind the first page."""
 
 Send = Callable[..., None]
 
@@ -56,7 +60,7 @@ def read(fd: int, job: dict[str, Any], limits: Limits, send: Send) -> None:
     if count < 1:
         raise Refusal("broken_pdf", "This PDF has no pages.")
     send({"event": "count", "pages": count, "locked": locked})
-    budget = limits.max_characters
+    budget, first = limits.max_characters, True
     wanted: Iterable[int] = range(count) if job.get("pages") is None else job["pages"]
     for index in wanted:
         text, facts = _read_page(document, index)
@@ -64,6 +68,11 @@ def read(fd: int, job: dict[str, Any], limits: Limits, send: Send) -> None:
         if budget < 0:
             raise Refusal("file_too_large", too_much_text(limits.max_characters))
         send({"event": "page", "index": index, **facts}, text)
+        if first:
+            # Whoever waits for it has the processor now: on a machine with one core it would go on here for
+            # milliseconds (measured: the first page of 1,000 after 6.5 ms so, after 9 ms without; median).
+            time.sleep(_REST_S)
+            first = False
     document.close()
 
 
