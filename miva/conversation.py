@@ -39,8 +39,8 @@ async def ask(
 
     Returns when `accepted` is in the log. A question that is new counts for the limit of `caller`. `all_documents` asks
     about everything the owner has, without options. `followed` is the conversation (key and label) where the caller
-    knows it, so that a question of words alone needs no look into the database before its one commit. Raises MivaError
-    for what makes it no turn at all.
+    knows it, so that a question of words alone needs no look into the database before its one commit; there one that
+    was asked before counts too, but is found also beyond the limit. Raises MivaError for what makes it no turn at all.
     """
     keeper.start()
     is_words_alone = not (request.documents or request.files or request.replaces or all_documents)
