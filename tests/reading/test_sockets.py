@@ -181,31 +181,23 @@ def delete(world: World, label: str) -> None:
         rows.execute("DELETE FROM miva_conversation WHERE id = ?", (id,))
 
 
-async def test_a_question_in_a_conversation_whose_deletion_was_not_noticed_begins_a_new_one(world: World) -> None:
-    guest = world.guest()
+@pytest.mark.parametrize("is_noticed", [True, False], ids=["noticed", "not noticed"])
+async def test_a_question_in_a_conversation_that_was_deleted_begins_a_new_one(world: World, is_noticed: bool) -> None:
+    guest, label = world.guest(), f"doomed {is_noticed}"
     async with engine(world), tab(world, guest) as client:
-        await say(client, question(conversation="gone"))
+        await say(client, question(conversation=label))
         await whole_answer(client)
-        delete(world, "gone")
-        await say(client, question(conversation="gone"))
+        delete(world, label)
+        if is_noticed:
+            gone = await event(client)
+            assert (gone["type"], gone["code"], gone["conversation"]) == ("error", "not_found", label)
+        await say(client, question(conversation=label))  # the label is free again
         found: list[Any] = []
         while not found or found[-1]["type"] != "done":
             told = await event(client)
-            if told["type"] != "error":  # that the other one is gone may be noticed at this moment
+            if is_noticed or told["type"] != "error":  # else that the other one is gone is said at some moment now
                 found.append(told)
         assert numbers(found) == list(range(1, len(found) + 1))
-
-
-async def test_a_conversation_that_is_deleted_is_said_to_be_gone(world: World) -> None:
-    guest = world.guest()
-    async with engine(world), tab(world, guest) as client:
-        await say(client, question(conversation="doomed"))
-        await whole_answer(client)
-        delete(world, "doomed")
-        gone = await event(client)
-        assert (gone["type"], gone["code"], gone["conversation"]) == ("error", "not_found", "doomed")
-        await say(client, question(conversation="doomed"))  # the label is free again
-        assert numbers(await whole_answer(client))[0] == 1
 
 
 async def test_one_socket_follows_many_conversations_and_tells_them_apart(world: World) -> None:
