@@ -25,7 +25,7 @@ _TEXT_SUFFIXES = {".txt", ".md", ".markdown", ".text"}
 _HEADER_WITHIN = 1024
 """Bytes within which a PDF's header must begin (PDF 1.7, appendix H.3, implementation note 13)."""
 _STRIDE = 2**18
-"""Bytes that are hashed, and then written, at a time."""
+"""Bytes that are written, and then hashed, at a time."""
 HEAD = 2**16
 """Bytes from a file's beginning by which its type is told."""
 
@@ -92,9 +92,9 @@ class Spool:
             if size > max_bytes:
                 raise errors.FileTooLarge(too_large(max_bytes))
             view = memoryview(chunk)
-            for at in range(0, len(view), _STRIDE):  # what was just hashed is still in the processor's cache
-                digest.update(view[at : at + _STRIDE])
+            for at in range(0, len(view), _STRIDE):  # what was just written is still in the processor's cache
                 self.write(view[at : at + _STRIDE])
+                digest.update(view[at : at + _STRIDE])
         return size, digest.hexdigest()
 
     def write(self, data: bytes | memoryview) -> None:
