@@ -67,7 +67,7 @@ async def _first_pages(files: Sequence[tuple[str, bytes]]) -> Run:
         began = time.perf_counter()
         received = await asyncio.to_thread(reader.receive_chunks, [data], name=name, declared="application/pdf")
         taken_in = time.perf_counter()
-        reading = await reader.read(received, on_progress=tell)
+        reading = await reader.read(received, listener=reader.Listener(tell))
         received.discard()
         done.append(FileRead(name, bool(reading.pages[0].strip()), await first - began, taking_in_s=taken_in - began))
         reader.forget(reading.sha256)

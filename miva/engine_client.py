@@ -242,6 +242,11 @@ def remember(hello: engine.EngineHello | None) -> None:
     _info = (time.monotonic(), info)
 
 
+def may_keep_documents() -> bool:
+    """Whether the engine keeps documents, as far as is known; asks nobody. The embedded one does."""
+    return _info[1].keeps_documents if _info is not None else not settings.MIVA_ENGINE_URLS
+
+
 async def engine_info() -> EngineInfo:
     """What is known of the engine; asks only the embedded one, so that nobody else's gets connections for nothing."""
     if _info is None and not settings.MIVA_ENGINE_URLS:

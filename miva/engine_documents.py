@@ -10,6 +10,7 @@ from typing import Any
 from django.conf import settings
 
 from miva.engine_client import Link, greeted, open_link, remember
+from miva.pages_ahead import PagesAhead
 from miva.protocol import engine
 from miva.protocol.envelope import WrappedFile
 from miva.protocol.errors import EngineFailed
@@ -44,24 +45,35 @@ async def send_documents(link: Link, documents: Sequence[TextDocument], owner: s
     """Gives documents to an engine that keeps them."""
     for document in documents:
         await link.send(engine.document(document.id, document.name, len(document.pages), owner))
-        for number, page in enumerate(document.pages, 1):
-            await link.send(engine.page(document.id, number, page))
-        await link.send(engine.document_end(document.id))
+        await _send_rest(link, document, 0)
 
 
-async def index_document(document: TextDocument, owner: str, on_progress: Callable[[int, int], None]) -> int | None:
+async def _send_rest(link: Link, document: TextDocument, sent: int) -> None:
+    for number, page in enumerate(document.pages[sent:], sent + 1):
+        await link.send(engine.page(document.id, number, page))
+    await link.send(engine.document_end(document.id))
+
+
+async def index_document(
+    document: TextDocument, owner: str, on_progress: Callable[[int, int], None], ahead: PagesAhead | None = None
+) -> int | None:
     """Has the engine keep a document ahead of questions; returns its chunks, None where the engine keeps none.
 
-    Returns once the document can be asked about. What the engine tells of its further work on it (vectors, that follow
-    in the background) goes to `on_progress` too. Raises EngineFailed.
+    Of the pages that went `ahead` only the rest is sent. Returns once the document can be asked about. What the engine
+    tells of its further work on it (vectors, that follow in the background) goes to `on_progress` too. Raises
+    EngineFailed.
     """
-    link = await open_link(documents=True)
+    handed_over = await ahead.handed_over(document.pages) if ahead is not None else None
+    link, sent = handed_over or (await open_link(documents=True), 0)
     goes_on = False
     try:
-        remember(await greeted(link) if link.keeps_documents else None)
-        if not link.keeps_documents:
-            return None
-        await send_documents(link, [document], owner)
+        if handed_over is not None:
+            await _send_rest(link, document, sent)
+        else:
+            remember(await greeted(link) if link.keeps_documents else None)
+            if not link.keeps_documents:
+                return None
+            await send_documents(link, [document], owner)
         while True:
             match engine.read(await link.receive_within(settings.MIVA_ENGINE_TIMEOUT_S), keeps_documents=True):
                 case Progress(done=done, total=total):

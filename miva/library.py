@@ -20,12 +20,14 @@ from miva import document_leases, document_rows, stopping
 from miva.document_leases import UNREADY
 from miva.document_news import StageProgress, progress_of, sparse, tell
 from miva.documents import reader
-from miva.documents.reader import Reading, Received
-from miva.engine_client import engine_info
+from miva.documents.intake import PDF
+from miva.documents.reader import Listener, Reading, Received
+from miva.engine_client import engine_info, may_keep_documents
 from miva.engine_documents import TextDocument, forget_document, index_document
 from miva.hub import hub, owner_topic
 from miva.in_thread import in_thread
 from miva.models import Document
+from miva.pages_ahead import PagesAhead
 from miva.protocol.errors import Busy, EngineFailed, Internal, MivaError, NotFound, error_of
 
 __all__ = [
@@ -184,7 +186,7 @@ async def forget(owner_id: UUID, document_id: UUID) -> None:
 
 
 def as_text_document(document: Document, reading: Reading) -> TextDocument:
-    return TextDocument(document.content_id, document.name, reading.pages, reading.media_type == "application/pdf")
+    return TextDocument(document.content_id, document.name, reading.pages, reading.media_type == PDF)
 
 
 async def _begin(owner_id: UUID, received: Received, upload_id: str | None, *, is_own_id: bool) -> Document:
@@ -208,31 +210,49 @@ async def _read(
     document: Document, upload_id: str | None, password: str | None, on_progress: StageProgress, index: bool
 ) -> bool:
     """Reads, stores and indexes; False where this process was not the reader any more."""
+    ahead = PagesAhead(document.content_id, document.name, str(document.owner_id))
+    # What a password opens is kept under another id, which is known only when it has been read.
+    goes_ahead = index and not password and document.media_type == PDF and may_keep_documents()
+    listener = Listener(partial(on_progress, "extract"), *([ahead.add] if goes_ahead else []))
     try:
-        reading = await reader.read(
-            document_rows.original(document),
-            password=password,
-            on_progress=partial(on_progress, "extract"),
-            owner=str(document.owner_id),
-        )
-    except FileNotFoundError as why:
-        raise NotFound("The file is gone. Please send it again.") from why
-    on_progress("extract", len(reading.pages), len(reading.pages))  # also of a file that had been read before
-    await in_thread(document_rows.describe_text)(document, reading, password)
-    if index:
-        document.chunks = await _index(document, reading, upload_id, partial(on_progress, "index"))
+        reading = await _text_of(document, password, listener)
+        on_progress("extract", len(reading.pages), len(reading.pages))  # also of a file that had been read before
+        await in_thread(document_rows.describe_text)(document, reading, password)
+        if index:
+            if not await _begin_to_index(document, upload_id):
+                return False
+            document.chunks = await _index(document, reading, partial(on_progress, "index"), ahead)
+    finally:
+        await ahead.close()
     return await in_thread(document_rows.save)(document, Document.Status.READY)
 
 
+async def _text_of(document: Document, password: str | None, listener: Listener) -> Reading:
+    try:
+        return await reader.read(
+            document_rows.original(document), password=password, listener=listener, owner=str(document.owner_id)
+        )
+    except FileNotFoundError as why:
+        raise NotFound("The file is gone. Please send it again.") from why
+
+
+async def _begin_to_index(document: Document, upload_id: str | None) -> bool:
+    """False where this process is not the reader any more: the document was deleted, for one."""
+    if not (await engine_info()).keeps_documents:
+        return True
+    is_ours = await in_thread(document_rows.save)(document, Document.Status.INDEXING)
+    if is_ours:
+        tell(document, upload_id)
+    return is_ours
+
+
 async def _index(
-    document: Document, reading: Reading, upload_id: str | None, on_progress: Callable[[int, int], None]
+    document: Document, reading: Reading, on_progress: Callable[[int, int], None], ahead: PagesAhead
 ) -> int:
     """Chunks the engine made of a document; 0 where it keeps none, or is away: a question brings it the text then."""
-    if (await engine_info()).keeps_documents:
-        await in_thread(document_rows.save)(document, Document.Status.INDEXING)
-        tell(document, upload_id)
     try:
-        return await index_document(as_text_document(document, reading), str(document.owner_id), on_progress) or 0
+        told = as_text_document(document, reading)
+        return await index_document(told, str(document.owner_id), on_progress, ahead) or 0
     except EngineFailed as why:
         logger.warning("The engine did not take a document (%s); it will get it with a question", why.message)
         return 0

@@ -15,6 +15,24 @@ from .limits import Limits
 from .slot import Slot
 
 Progress = Callable[[int, int], None]
+OnPage = Callable[[int, int, str], None]
+
+
+def _nobody(*_: object) -> None:
+    return
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Who follows a reading, called from another thread.
+
+    `progress` gets pages done and pages in all. `page` gets the first pages as they are read: a page's number (from 1),
+    pages in all, its text; no more of them behind one that another extractor may read better. A reading that begins
+    anew may still give other texts.
+    """
+
+    progress: Progress = _nobody
+    page: OnPage = _nobody
 
 
 @dataclass(frozen=True)
@@ -66,7 +84,7 @@ def extract_text(slot: Slot, fd: int, limits: Limits) -> Extracted:
     return Extracted((pages.texts[0],), f"text:{end['encoding']}")
 
 
-def extract_pdf(slot: Slot, fd: int, limits: Limits, password: str | None, on_progress: Progress) -> Extracted:
+def extract_pdf(slot: Slot, fd: int, limits: Limits, password: str | None, listener: Listener) -> Extracted:
     """The pages of a PDF. Raises MivaError or Cancelled.
 
     All extractors together have `limits.timeout_s`; what the first one gave is never lost because a later one failed.
@@ -75,15 +93,21 @@ def extract_pdf(slot: Slot, fd: int, limits: Limits, password: str | None, on_pr
     first, *others = limits.engines
     pages = _Pages(first)
     problem: errors.MivaError | None = None
+    is_settled = True
 
     def on_event(event: dict[str, Any], text: str) -> None:
+        nonlocal is_settled
         pages.take(event, text)
-        on_progress(len(pages.texts), pages.count)
+        listener.progress(len(pages.texts), pages.count)
+        if event["event"] == "page":
+            is_settled = is_settled and not event.get("doubtful") and not event.get("scan")
+            if is_settled:
+                listener.page(int(event["index"]) + 1, pages.count, text)
 
     try:
         slot.run(_job(first, password), [fd], limits.timeout_s, on_event)
     except _NOT_FINAL as why:
-        problem, has_form, pages = why, pages.has_form, _Pages(first)
+        problem, has_form, pages, is_settled = why, pages.has_form, _Pages(first), False
         if has_form and until > time.monotonic():
             with contextlib.suppress(*_NOT_FINAL):
                 job = {**_job(first, password), "forms": False}
@@ -98,7 +122,7 @@ def extract_pdf(slot: Slot, fd: int, limits: Limits, password: str | None, on_pr
         raise problem
     extractor = pages.engine
     if pages.scans and limits.tesseract:
-        read = _read_scans(slot, fd, password, pages, until, on_progress)
+        read = _read_scans(slot, fd, password, pages, until, listener.progress)
         if read and not sum(letters(text) for index, text in pages.texts.items() if index not in read):
             extractor = "ocr"
     texts = tuple(pages.texts.get(index, "") for index in range(pages.count))

@@ -18,7 +18,7 @@ from typing import TypeVar
 from django.conf import settings
 
 from . import base64_intake, extraction, store
-from .extraction import Progress
+from .extraction import Listener
 from .intake import PDF, Received, Spool
 from .limits import Limits
 from .pool import Pool
@@ -28,7 +28,7 @@ from .store import Original, Reading, forget, is_kept, keep_original, original
 from .temporary import TemporaryFolder
 
 __all__ = [
-    "Original", "Progress", "Reading", "Received", "files_read", "forget", "is_kept", "keep_original", "known",
+    "Listener", "Original", "Reading", "Received", "files_read", "forget", "is_kept", "keep_original", "known",
     "original", "read", "receive_base64", "receive_chunks", "start", "stop",
 ]  # fmt: skip
 
@@ -87,15 +87,15 @@ async def read(
     file: Received | Original,
     *,
     password: str | None = None,
-    on_progress: Progress | None = None,
+    listener: Listener | None = None,
     owner: str | None = None,
 ) -> Reading:
     """The text of a file, read now or known from before; cancelling frees the process that reads it.
 
-    `on_progress` gets pages done (0 at first) and pages in all, from another thread. Readings of the same `owner` never
-    take all the processes. Raises MivaError, and OSError where the file is gone.
+    A text that is known has no progress for the listener to hear of. Readings of the same `owner` never take all the
+    processes. Raises MivaError, and OSError where the file is gone.
     """
-    return await asyncio.wrap_future(await _begun(lambda: _begin(file, password, on_progress, owner)))
+    return await asyncio.wrap_future(await _begun(lambda: _begin(file, password, listener or Listener(), owner)))
 
 
 def known(sha256: str) -> Reading | None:
@@ -145,9 +145,7 @@ async def _begun(begin: Callable[[], Future[T]]) -> Future[T]:
         raise
 
 
-def _begin(
-    file: Received | Original, password: str | None, on_progress: Progress | None, owner: str | None
-) -> Future[Reading]:
+def _begin(file: Received | Original, password: str | None, listener: Listener, owner: str | None) -> Future[Reading]:
     running = _get_running()
     limits = running.limits
     # A lone surrogate is in nobody's password, and cannot be passed on.
@@ -161,16 +159,16 @@ def _begin(
         return ready
     opened = file.open()
 
-    def begin(tell: Progress) -> Future[Reading]:
+    def begin(everybody: Listener) -> Future[Reading]:
         def task(slot: Slot) -> Reading:
             try:
-                return _read(slot, opened.fd, file, password, (public, private), running, tell)
+                return _read(slot, opened.fd, file, password, (public, private), running, everybody)
             finally:
                 opened.close()
 
         return running.pool.submit(task, size=file.size, owner=owner, quick=file.media_type != PDF)
 
-    return running.shared.join(private, begin, on_progress)
+    return running.shared.join(private, begin, listener)
 
 
 def _read(
@@ -180,14 +178,14 @@ def _read(
     password: str | None,
     names: tuple[str, str],
     running: _Running,
-    tell: Progress,
+    listener: Listener,
 ) -> Reading:
     running.files_read += 1
     if file.media_type == PDF:
-        extracted = extraction.extract_pdf(slot, fd, running.limits, password, tell)
+        extracted = extraction.extract_pdf(slot, fd, running.limits, password, listener)
     else:
         extracted = extraction.extract_text(slot, fd, running.limits)
-        tell(1, 1)
+        listener.progress(1, 1)
     reading = Reading(file.sha256, file.media_type, extracted.pages, extracted.extractor)
     store.save(names[extracted.locked], reading, running.folder.path, is_locked=extracted.locked)
     return reading

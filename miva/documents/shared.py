@@ -5,21 +5,29 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, InvalidStateError
 
 from miva.protocol import errors
 
-from .extraction import Progress
+from .extraction import Listener
 from .store import Reading
 
 log = logging.getLogger(__name__)
 
 
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    try:
+        yield
+    except Exception:
+        log.exception("a listener to the progress of a reading failed")
+
+
 class _Shared:
     def __init__(self) -> None:
         self.work: Future[Reading] | None = None
-        self.waiters: dict[Future[Reading], Progress | None] = {}
+        self.waiters: dict[Future[Reading], Listener] = {}
 
 
 class SharedReadings:
@@ -29,9 +37,7 @@ class SharedReadings:
         self._lock = threading.RLock()
         self._by_key: dict[str, _Shared] = {}
 
-    def join(
-        self, key: str, begin: Callable[[Progress], Future[Reading]], on_progress: Progress | None
-    ) -> Future[Reading]:
+    def join(self, key: str, begin: Callable[[Listener], Future[Reading]], listener: Listener) -> Future[Reading]:
         """A future of one's own for the reading of `key`, which `begin` starts if nobody has.
 
         Cancelling it stops the reading when nobody else waits for it. Raises what `begin` raises.
@@ -41,23 +47,33 @@ class SharedReadings:
             shared = self._by_key.get(key)
             if shared is None:
                 shared = _Shared()
-                shared.work = begin(lambda done, total: self._tell(shared, done, total))
+                shared.work = begin(self._all_of(shared))
                 self._by_key[key] = shared
-                shared.waiters[waiter] = on_progress
+                shared.waiters[waiter] = listener
                 shared.work.add_done_callback(lambda work: self._finish(key, shared, work))
             else:
-                shared.waiters[waiter] = on_progress
+                shared.waiters[waiter] = listener
         waiter.add_done_callback(lambda done: self._leave(key, shared, waiter) if done.cancelled() else None)
         return waiter
 
-    def _tell(self, shared: _Shared, done: int, total: int) -> None:
+    def _all_of(self, shared: _Shared) -> Listener:
+        """Tells everybody who waits by then."""
+
+        def progress(done: int, total: int) -> None:
+            for listener in self._listeners(shared):
+                with _quietly():
+                    listener.progress(done, total)
+
+        def page(number: int, total: int, text: str) -> None:
+            for listener in self._listeners(shared):
+                with _quietly():
+                    listener.page(number, total, text)
+
+        return Listener(progress, page)
+
+    def _listeners(self, shared: _Shared) -> list[Listener]:
         with self._lock:
-            listeners = [listener for listener in shared.waiters.values() if listener is not None]
-        for listener in listeners:
-            try:
-                listener(done, total)
-            except Exception:
-                log.exception("a listener to the progress of a reading failed")
+            return list(shared.waiters.values())
 
     def _finish(self, key: str, shared: _Shared, work: Future[Reading]) -> None:
         with self._lock:

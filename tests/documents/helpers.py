@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from miva.documents.extraction import Extracted, extract_pdf
+from miva.documents.extraction import Extracted, Listener, extract_pdf
 from miva.documents.pool import Pool
 from miva.documents.slot import Slot
 from tests.pdfs import assemble, make_pdf, stream
@@ -66,16 +66,14 @@ def scan_pdf(pages: int = 1) -> bytes:
 
 def submit(pool: Pool, data: bytes, *, password: str | None = None, **how: Any) -> Future[Extracted]:
     """Has a pool read a PDF."""
-    return pool.submit(partial(_extract, pool, data, password, how.pop("on_progress", lambda *_: None)), **how)
+    return pool.submit(partial(_extract, pool, data, password, how.pop("listener", Listener())), **how)
 
 
-def _extract(
-    pool: Pool, data: bytes, password: str | None, on_progress: Callable[[int, int], None], slot: Slot
-) -> Extracted:
+def _extract(pool: Pool, data: bytes, password: str | None, listener: Listener, slot: Slot) -> Extracted:
     with tempfile.TemporaryFile() as file:
         file.write(data)
         file.flush()
-        return extract_pdf(slot, file.fileno(), pool.limits, password, on_progress)
+        return extract_pdf(slot, file.fileno(), pool.limits, password, listener)
 
 
 def text_of(pool: Pool, data: bytes | None = None) -> str:

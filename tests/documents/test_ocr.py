@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from miva.documents.extraction import Listener
 from miva.documents.pool import Pool
 from miva.protocol import errors
 from tests.documents.helpers import SECONDS, alive, eventually, needs_proc, scan_pdf, submit
@@ -41,7 +42,7 @@ def program(tmp_path: Path) -> Callable[[str], str]:
 def test_scans_are_rendered_and_read_page_by_page(make_pool: MakePool, program: Callable[[str], str]) -> None:
     pool = make_pool(tesseract=program("print('read from a picture of', int(width), 'by', int(height))"))
     seen: list[tuple[int, int]] = []
-    found = submit(pool, scan_pdf(3), on_progress=lambda *step: seen.append(step)).result(timeout=SECONDS)
+    found = submit(pool, scan_pdf(3), listener=Listener(lambda *step: seen.append(step))).result(timeout=SECONDS)
     assert found.extractor == "ocr"
     assert found.pages == ("read from a picture of 1700 by 2200",) * 3  # 8.5 by 11 inches at 200 dots an inch
     assert seen[-3:] == [(1, 3), (2, 3), (3, 3)]

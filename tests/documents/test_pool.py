@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from miva.documents.extraction import Listener
 from miva.documents.pool import Pool
 from miva.documents.slot import Slot
 from miva.protocol import errors
@@ -88,7 +89,7 @@ def test_a_worker_killed_from_outside_costs_a_second_try_and_no_answer(make_pool
         go_on.wait(SECONDS)
 
     pages = [f"page {number} " + "x" * 3000 for number in range(1, 401)]
-    reading = submit(pool, make_pdf(pages), on_progress=on_progress)
+    reading = submit(pool, make_pdf(pages), listener=Listener(on_progress))
     assert seen.wait(SECONDS)
     for worker in workers():
         os.kill(worker, signal.SIGKILL)

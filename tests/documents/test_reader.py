@@ -14,6 +14,7 @@ import PyPDF2
 import pytest
 
 from miva.documents import store
+from miva.documents.reader import Listener
 from miva.protocol import errors
 from tests.documents.helpers import SECONDS, alive, computing, eventually, hanging_pdf, needs_proc, page_with, scan_pdf
 from tests.pdfs import assemble, make_pdf, stream
@@ -62,7 +63,9 @@ async def test_what_is_not_base64_is_refused(reader: Any, filler: str, wrong: st
 
 async def test_progress_comes_page_by_page_long_before_the_end(reader: Any) -> None:
     seen: list[tuple[int, int]] = []
-    reading = await read(reader, make_pdf([f"page {n}" for n in range(1000)]), on_progress=lambda *x: seen.append(x))
+    reading = await read(
+        reader, make_pdf([f"page {n}" for n in range(1000)]), listener=Listener(lambda *x: seen.append(x))
+    )
     assert seen == [(done, 1000) for done in range(1001)]
     assert reading.pages[36] == "page 36"
 
@@ -78,7 +81,7 @@ async def test_the_first_progress_of_a_long_file_comes_while_the_rest_is_unread(
         if done == total:
             last.set()
 
-    reading = asyncio.ensure_future(read(reader, make_pdf(["x " * 50] * 1000), on_progress=on_progress))
+    reading = asyncio.ensure_future(read(reader, make_pdf(["x " * 50] * 1000), listener=Listener(on_progress)))
     assert await asyncio.to_thread(first.wait, SECONDS)
     assert not last.is_set()
     assert not reading.done()
@@ -124,7 +127,11 @@ async def test_a_changed_setting_means_the_file_is_read_again(reader: Any, setti
 async def test_one_of_two_who_wait_for_a_file_may_leave(reader: Any) -> None:
     data = make_pdf(["shared " * 100] * 800)
     go_on = threading.Event()
-    hers = asyncio.ensure_future(read(reader, data, on_progress=lambda done, total: go_on.wait(SECONDS)))
+
+    def wait(_done: int, _total: int) -> None:
+        go_on.wait(SECONDS)
+
+    hers = asyncio.ensure_future(read(reader, data, listener=Listener(wait)))
     his = asyncio.ensure_future(read(reader, data))
     await asyncio.sleep(0.3)
     hers.cancel()

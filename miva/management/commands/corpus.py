@@ -70,7 +70,7 @@ def _read_all(files: list[Path], limits: Limits) -> dict[str, dict[str, Any]]:
 def _read(slot: Slot, *, path: Path, limits: Limits) -> dict[str, Any]:
     with path.open("rb") as file:
         intake.sniff(file.read(2**16), name=path.name, declared=intake.PDF)
-        found = extraction.extract_pdf(slot, file.fileno(), limits, None, lambda *_: None)
+        found = extraction.extract_pdf(slot, file.fileno(), limits, None, extraction.Listener())
     return {
         "code": "text",
         "pages": len(found.pages),
