@@ -9,6 +9,7 @@ from typing import Any
 
 from django.conf import settings
 
+from miva.documents.outline import Bookmark
 from miva.engine_client import Link, greeted, open_link, remember
 from miva.pages_ahead import PagesAhead
 from miva.protocol import engine
@@ -26,12 +27,14 @@ NOTHING_MORE_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class TextDocument:
-    """A document as the engine gets it: `id` is its content id, `is_paged` False for plain text."""
+    """A document as the engine gets it: `id` is its content id, `is_paged` False for plain text, `outline` its
+    bookmarks."""
 
     id: str
     name: str
     pages: tuple[str, ...]
     is_paged: bool
+    outline: tuple[Bookmark, ...] = ()
 
 
 def wrapped(document: TextDocument) -> WrappedFile:
@@ -51,7 +54,7 @@ async def send_documents(link: Link, documents: Sequence[TextDocument], owner: s
 async def _send_rest(link: Link, document: TextDocument, sent: int) -> None:
     for number, page in enumerate(document.pages[sent:], sent + 1):
         await link.send(engine.page(document.id, number, page))
-    await link.send(engine.document_end(document.id))
+    await link.send(engine.document_end(document.id, document.outline))
 
 
 async def index_document(

@@ -186,7 +186,8 @@ async def forget(owner_id: UUID, document_id: UUID) -> None:
 
 
 def as_text_document(document: Document, reading: Reading) -> TextDocument:
-    return TextDocument(document.content_id, document.name, reading.pages, reading.media_type == PDF)
+    is_paged = reading.media_type == PDF
+    return TextDocument(document.content_id, document.name, reading.pages, is_paged, reading.outline)
 
 
 async def _begin(owner_id: UUID, received: Received, upload_id: str | None, *, is_own_id: bool) -> Document:

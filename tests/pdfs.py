@@ -8,22 +8,31 @@ _LEADING = 14
 _TOP = 60
 _MIN_HEIGHT = 792
 _INFO = b"/Info 8 0 R"
+_FIRST_PAGE = 9
 
 
-def make_pdf(pages: Sequence[str], *, title: str | None = None, size: int | None = None) -> bytes:
+Marks = Sequence[tuple[int, str, int]]
+"""Bookmarks in order: how deep they lie (from 0), their titles, their pages (from 1)."""
+
+
+def make_pdf(pages: Sequence[str], *, title: str | None = None, outline: Marks = (), size: int | None = None) -> bytes:
     """A PDF with one page for each text, a line of the page for each line of the text.
 
-    `title` goes into the document's information; `size` pads the file to exactly so many bytes. Raises ValueError where
-    the file is larger already.
+    `title` goes into the document's information, `outline` becomes its bookmarks; `size` pads the file to exactly so
+    many bytes. Raises ValueError where the file is larger already.
     """
-    plain = assemble(_objects(pages, title), _INFO)
+    objects = _objects(pages, title)
+    if outline:
+        objects[0] = b"<</Type/Catalog/Pages 2 0 R/Outlines %d 0 R>>" % (len(objects) + 1)
+        objects += _outline(outline, len(objects) + 1)
+    plain = assemble(objects, _INFO)
     if size is None:
         return plain
     padding = size - len(plain)
     for _ in range(10):  # the padding's own length is written in digits, and so are the offsets behind it
         if padding < 0:
             break
-        padded = assemble([*_objects(pages, title), stream(b"0" * padding)], _INFO)
+        padded = assemble([*objects, stream(b"0" * padding)], _INFO)
         if len(padded) == size:
             return padded
         padding += size - len(padded)
@@ -52,7 +61,7 @@ def assemble(objects: Sequence[bytes], trailer: bytes = b"") -> bytes:
 
 def _objects(pages: Sequence[str], title: str | None) -> list[bytes]:
     """Catalog, page tree, fonts, information, then a page and its content for each text."""
-    first = 9
+    first = _FIRST_PAGE
     kids = b" ".join(b"%d 0 R" % (first + 2 * number) for number in range(len(pages)))
     objects = [
         b"<</Type/Catalog/Pages 2 0 R>>",
@@ -75,6 +84,29 @@ def _objects(pages: Sequence[str], title: str | None) -> list[bytes]:
         )
         shown = b"\n".join(_show(line) + b" T*" for line in lines)
         objects.append(stream(b"BT %d TL 50 %d Td\n%s\nET" % (_LEADING, height - _TOP, shown)))
+    return objects
+
+
+def _outline(marks: Marks, root: int) -> list[bytes]:
+    """The root of a tree of bookmarks, whose object number is given, and its items."""
+    parents = [
+        max((before for before in range(number) if marks[before][0] < level), default=-1)
+        for number, (level, _, _) in enumerate(marks)
+    ]
+
+    def family(parent: int) -> bytes:
+        children = [number for number, its in enumerate(parents) if its == parent]
+        return b"/First %d 0 R/Last %d 0 R" % (root + 1 + children[0], root + 1 + children[-1]) if children else b""
+
+    objects = [b"<</Type/Outlines%s>>" % family(-1)]
+    for number, (_, title, page) in enumerate(marks):
+        siblings = [other for other, parent in enumerate(parents) if parent == parents[number]]
+        at = siblings.index(number)
+        near = b"/Prev %d 0 R" % (root + 1 + siblings[at - 1]) if at else b""
+        near += b"/Next %d 0 R" % (root + 1 + siblings[at + 1]) if at + 1 < len(siblings) else b""
+        goal = b"/Dest[%d 0 R/Fit]" % (_FIRST_PAGE + 2 * (page - 1))
+        above = b"/Parent %d 0 R" % (root + 1 + parents[number])
+        objects.append(b"<</Title%s%s%s%s%s>>" % (_text_string(title), above, near, family(number), goal))
     return objects
 
 

@@ -12,6 +12,7 @@ from miva.protocol import errors
 
 from .clean import letters
 from .limits import Limits
+from .outline import Bookmark, bookmarks
 from .slot import Slot
 
 Progress = Callable[[int, int], None]
@@ -37,11 +38,13 @@ class Listener:
 
 @dataclass(frozen=True)
 class Extracted:
-    """The text of a file, page by page, which extractor gave it, and whether a password was needed for it."""
+    """The text of a file, page by page, which extractor gave it, whether a password was needed for it, and its
+    bookmarks."""
 
     pages: tuple[str, ...]
     extractor: str
     locked: bool = False
+    outline: tuple[Bookmark, ...] = ()
 
 
 @dataclass
@@ -57,6 +60,10 @@ class _Pages:
     garbled: set[int] = field(default_factory=set)
     scans: set[int] = field(default_factory=set)
     failed: set[int] = field(default_factory=set)
+
+    @property
+    def are_all_there(self) -> bool:
+        return 0 < self.count == len(self.texts)
 
     def take(self, event: dict[str, Any], text: str) -> None:
         if event["event"] == "form":
@@ -104,15 +111,17 @@ def extract_pdf(slot: Slot, fd: int, limits: Limits, password: str | None, liste
             if is_settled:
                 listener.page(int(event["index"]) + 1, pages.count, text)
 
+    end: dict[str, Any] = {}
     try:
-        slot.run(_job(first, password), [fd], limits.timeout_s, on_event)
+        end = slot.run(_job(first, password), [fd], limits.timeout_s, on_event)
     except _NOT_FINAL as why:
-        problem, has_form, pages, is_settled = why, pages.has_form, _Pages(first), False
-        if has_form and until > time.monotonic():
-            with contextlib.suppress(*_NOT_FINAL):
-                job = {**_job(first, password), "forms": False}
-                slot.run(job, [fd], until - time.monotonic(), on_event)
-                problem = None
+        if not pages.are_all_there:  # else it was what comes behind the last page
+            problem, has_form, pages, is_settled = why, pages.has_form, _Pages(first), False
+            if has_form and until > time.monotonic():
+                with contextlib.suppress(*_NOT_FINAL):
+                    job = {**_job(first, password), "forms": False}
+                    end = slot.run(job, [fd], until - time.monotonic(), on_event)
+                    problem = None
     if first == "pdfium" and isinstance(problem, errors.ExtractionMemory | errors.ExtractionTimeout):
         others = []  # what is too much for pdfium is far too much for PyPDF2
     for other in others:
@@ -130,7 +139,7 @@ def extract_pdf(slot: Slot, fd: int, limits: Limits, password: str | None, liste
         if len(pages.failed) == pages.count:
             raise errors.BrokenPdf
         raise _no_text(pages, limits)
-    return Extracted(texts, extractor, pages.locked)
+    return Extracted(texts, extractor, pages.locked, bookmarks(end.get("outline")))
 
 
 def _job(engine: str, password: str | None, pages: Iterable[int] | None = None) -> dict[str, Any]:

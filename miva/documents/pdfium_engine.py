@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import itertools
 import mmap
 import os
 import time
@@ -18,8 +19,10 @@ from typing import Any
 import pypdfium2
 import pypdfium2.raw as pdfium_c
 
+from . import outline
 from .clean import clean, is_garbled, letters
 from .limits import Limits
+from .outline import Bookmark
 from .refusal import Refusal, too_much_text
 
 FEW_LETTERS = 20
@@ -40,11 +43,11 @@ _REST_S = 0.0002
 Send = Callable[..., None]
 
 
-def read(fd: int, job: dict[str, Any], limits: Limits, send: Send) -> None:
+def read(fd: int, job: dict[str, Any], limits: Limits, send: Send) -> list[Bookmark]:
     """Sends the page count and then every page (those of `job["pages"]` where it is a list) as it is read.
 
     A page event says whether the page is `doubtful` (empty or garbled although there seems to be text, so that another
-    extractor may do better) and whether it is a `scan`. Raises Refusal.
+    extractor may do better) and whether it is a `scan`. Returns the bookmarks that lead to a page. Raises Refusal.
     """
     document, locked = open_document(fd, job.get("password"))
     has_form = job.get("forms", True) and document.get_formtype() != pdfium_c.FORMTYPE_NONE
@@ -73,7 +76,23 @@ def read(fd: int, job: dict[str, Any], limits: Limits, send: Send) -> None:
             # milliseconds (measured: the first page of 1,000 after 6.5 ms so, after 9 ms without; median).
             time.sleep(_REST_S)
             first = False
+    found = _outline(document, count) if job.get("pages") is None else []
     document.close()
+    return found
+
+
+def _outline(document: Any, pages: int) -> list[Bookmark]:
+    found: list[Bookmark] = []
+    # Bookmarks that nobody can follow are no reason to lose a document's text.
+    with contextlib.suppress(pypdfium2.PdfiumError, ValueError):
+        for mark in itertools.islice(document.get_toc(max_depth=outline.DEEPEST), outline.MOST):
+            goal = mark.get_dest()
+            index = goal.get_index() if goal is not None else None
+            words = " ".join(clean(mark.get_title()).split())
+            title = "".join(filter(str.isprintable, words))[: outline.LONGEST_TITLE]
+            if title and index is not None and index < pages:
+                found.append(Bookmark(mark.level, title, index + 1))
+    return found
 
 
 def open_document(fd: int, password: str | None) -> tuple[Any, bool]:

@@ -186,7 +186,7 @@ def _read(
     else:
         extracted = extraction.extract_text(slot, fd, running.limits)
         listener.progress(1, 1)
-    reading = Reading(file.sha256, file.media_type, extracted.pages, extracted.extractor)
+    reading = Reading(file.sha256, file.media_type, extracted.pages, extracted.extractor, extracted.outline)
     store.save(names[extracted.locked], reading, running.folder.path, is_locked=extracted.locked)
     return reading
 

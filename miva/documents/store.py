@@ -29,10 +29,11 @@ from django.core.files.storage import FileSystemStorage, default_storage
 from . import placing
 from .intake import OpenFile
 from .limits import Limits
+from .outline import Bookmark, bookmarks
 
 log = logging.getLogger(__name__)
 
-READER_VERSION = 2
+READER_VERSION = 3
 """Raise it when the same file would now be read differently."""
 _CACHED_CHARACTERS = 16_000_000
 MOST_LOOKS = 3
@@ -40,12 +41,13 @@ MOST_LOOKS = 3
 
 @dataclass(frozen=True)
 class Reading:
-    """What was read: the pages' text in order; for text/plain one element, the whole text."""
+    """What was read: the pages' text in order; for text/plain one element, the whole text. And a PDF's bookmarks."""
 
     sha256: str
     media_type: str
     pages: tuple[str, ...]
     extractor: str
+    outline: tuple[Bookmark, ...] = ()
 
     @property
     def characters(self) -> int:
@@ -120,7 +122,8 @@ def load(name: str) -> Reading | None:
     try:
         with _opened(name) as file:
             kept: dict[str, Any] = json.loads(file.read())
-        reading = Reading(kept["sha256"], kept["media_type"], tuple(kept["pages"]), kept["extractor"])
+        outline = bookmarks(kept["outline"])
+        reading = Reading(kept["sha256"], kept["media_type"], tuple(kept["pages"]), kept["extractor"], outline)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError):
@@ -141,6 +144,7 @@ def save(name: str, reading: Reading, folder: Path, *, is_locked: bool) -> None:
             "sha256": reading.sha256,
             "media_type": reading.media_type,
             "extractor": reading.extractor,
+            "outline": reading.outline,
             "pages": reading.pages,
         },
         ensure_ascii=False,

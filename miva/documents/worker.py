@@ -64,8 +64,7 @@ def _run(job: dict[str, Any], fds: list[int], limits: Limits, send: Any) -> dict
         case "pdf" if job["engine"] == "pdfium":
             from . import pdfium_engine
 
-            pdfium_engine.read(fds[0], job, limits, send)
-            return {"event": "end"}
+            return {"event": "end", "outline": pdfium_engine.read(fds[0], job, limits, send)}
         case "pdf":
             from . import pypdf2_engine
 

@@ -9,12 +9,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from miva.engine.stores.base import Bookmark
+
 SUBPROTOCOL = "miva.engine.v1"
 MAX_ID = 256
 MAX_NAME = 1024
 MAX_PAGES = 100_000
 MAX_DOCUMENTS = 1000
 MAX_LENGTH = 8192
+MAX_OUTLINE = 1000
 LENGTHS = {"short": 150, "medium": 400, "long": 1200}
 """The lengths of an answer that have a name, in tokens."""
 
@@ -76,9 +79,10 @@ class Page:
 
 @dataclass(frozen=True)
 class DocumentEnd:
-    """Every page has been sent."""
+    """Every page has been sent; `outline` are the document's bookmarks."""
 
     id: str
+    outline: tuple[Bookmark, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -240,9 +244,23 @@ def _page(frame: dict[str, Any]) -> Page:
     return Page(_id(frame), _integer(frame, "page", 1), text)
 
 
+def _end(frame: dict[str, Any]) -> DocumentEnd:
+    outline = frame.get("outline") or []
+    if not isinstance(outline, list) or len(outline) > MAX_OUTLINE or not all(isinstance(m, dict) for m in outline):
+        raise FrameError(f"'outline' must be a list of at most {MAX_OUTLINE} objects.")
+    return DocumentEnd(_id(frame), tuple(map(_bookmark, outline)))
+
+
+def _bookmark(given: dict[str, Any]) -> Bookmark:
+    title = given.get("title")
+    if not isinstance(title, str) or not 1 <= len(title) <= MAX_NAME:
+        raise FrameError(f"A bookmark's title must be a string of 1 to {MAX_NAME} characters.")
+    return Bookmark(_integer(given, "level", 0), title, _integer(given, "page", 1))
+
+
 _DOCUMENT_FRAMES: dict[str, Callable[[dict[str, Any]], Frame]] = {
     "document": _begin,
     "page": _page,
-    "document_end": lambda frame: DocumentEnd(_id(frame)),
+    "document_end": _end,
     "forget": lambda frame: Forget(_id(frame)),
 }

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 
 from miva.engine.frames import FrameError
+from miva.engine.stores.base import Bookmark
 from miva.engine.stores.sqlite_index import SqliteIndex
 
 MAX_CHARACTERS = 50_000_000
@@ -28,6 +29,7 @@ class Intake:
         self._pool = pool
         self._pending: deque[tuple[int, str]] = deque()
         self._characters = 0
+        self._outline: Sequence[Bookmark] = ()
         self._news = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -41,8 +43,9 @@ class Intake:
         self._idle.clear()
         self._news.set()
 
-    def end(self) -> None:
-        """No page comes after this."""
+    def end(self, outline: Sequence[Bookmark] = ()) -> None:
+        """No page comes after this; `outline` are the document's bookmarks."""
+        self._outline = outline
         self.ended = True
         self._news.set()
 
@@ -77,6 +80,8 @@ class Intake:
             await loop.run_in_executor(self._pool, self._index, batch)
             self.done += len(batch)
             await report(self.done, self.total)
+        if self._outline:
+            await loop.run_in_executor(self._pool, self.index.set_outline, self._outline)
         self._idle.set()
 
     def _next_batch(self) -> list[tuple[int, str]]:

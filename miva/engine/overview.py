@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from miva.engine.passages import ends_sentence
 from miva.engine.search import Asked
-from miva.engine.stores.base import Index, Passage
-from miva.engine.text import STOP_WORDS, fold, one_line, query_terms
+from miva.engine.stores.base import Bookmark, Index, Passage
+from miva.engine.text import STOP_WORDS, count_tokens, fold, one_line, plain_words, query_terms
 
 T = TypeVar("T")
 
@@ -46,6 +48,12 @@ _PHRASES = re.compile(
     r"要約|概要|何が書|何について|まとめ|요약|무슨 내용|"
     r"ملخص|لخص|عن ماذا|ما موضوع|סכם|סיכום|על מה|सारांश|किस बारे"
 )
+# A sentence that begins with one of these goes on from the one before it.
+_LEANING_WORDS = """
+this that these those it its they their them he his she her such both however therefore thus hence also but and or so
+then moreover furthermore instead consequently similarly otherwise nevertheless additionally
+"""
+_LEANING = frozenset(_LEANING_WORDS.split())
 _PHRASE_WORDS = 9  # longer ones ask about something in particular
 
 
@@ -74,22 +82,36 @@ def describe(documents: list[Asked]) -> tuple[str, list[tuple[int, Passage]]]:
     return "\n\n".join(parts), quoted
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A part of a document: its title, where it begins, and how deep it lies; `after` is the number of the heading that
+    its text stands behind, -1 where that is the top of the page."""
+
+    title: str
+    page: int
+    level: int = 0
+    after: int = -1
+
+
 def _describe(document: Asked) -> tuple[str, list[Passage]]:
     index = document.index
     numbers = index.page_numbers()
     if not numbers:
         return f"{document.name} has no text that I can read.", []
     title = _title(index, numbers[0])
-    outline = _outline(index, title)
-    openings = list(_openings(index, numbers, outline, title))
+    headings = index.headings(_HEADINGS_READ)
+    bookmarked = _bookmarked(index.outline(), headings, title)
+    parts = bookmarked or _headed(headings, title)
+    openings = list(_openings(index, numbers, parts, title))
     lines = [f"{document.name}{_length(document)}."]
     if title is not None:
         lines[0] += f" Its title reads: {quotation(title, document)}."
-    if outline:
-        lines += ["", "Its headings:"]
-        lines += [f"- {one_line(heading.text)}{place(heading, document)}" for heading in outline[:_OUTLINE]]
-        if len(outline) > _OUTLINE:
-            lines.append(f"- and {len(outline) - _OUTLINE} more")
+    if parts:
+        shown = _upper(parts)
+        lines += ["", "Its outline:" if bookmarked else "Its headings:"]
+        lines += [f"{'  ' * part.level}- {part.title}{_on_page(part.page, document)}" for part in shown]
+        if len(parts) > len(shown):
+            lines.append(f"- and {len(parts) - len(shown)} more")
     if openings:
         lines += ["", "It begins: " + quotation(openings[0], document)]
         if len(openings) > 1:
@@ -100,12 +122,12 @@ def _describe(document: Asked) -> tuple[str, list[Passage]]:
 
 def quotation(passage: Passage, document: Asked) -> str:
     """The passage in quotation marks, with its page where the document has pages."""
-    return f"“{one_line(passage.text)}”{place(passage, document)}"
+    return f"“{one_line(passage.text)}”{_on_page(passage.page, document)}"
 
 
-def place(passage: Passage, document: Asked) -> str:
+def _on_page(page: int, document: Asked) -> str:
     """` (page 3)`, or nothing for a document without pages."""
-    return f" (page {passage.page})" if document.paged else ""
+    return f" (page {page})" if document.paged else ""
 
 
 def _length(document: Asked) -> str:
@@ -120,49 +142,79 @@ def _title(index: Index, page: int) -> Passage | None:
     return first if first.heading else None
 
 
-def _outline(index: Index, title: Passage | None) -> list[Passage]:
+def _bookmarked(outline: list[Bookmark], headings: list[Passage], title: Passage | None) -> list[_Part]:
+    """What the bookmarks name, but for the title; none where that is one part or less."""
+    places = {(_plain(heading.text), heading.page): heading.number for heading in headings}
+    name = _plain(title.text) if title else ""
+    parts = [
+        _Part(one_line(mark.title), mark.page, mark.level, places.get((_plain(mark.title), mark.page), -1))
+        for mark in outline
+        if _plain(mark.title) != name
+    ]
+    least = min((part.level for part in parts), default=0)
+    return [replace(part, level=part.level - least) for part in parts] if len(parts) > 1 else []
+
+
+def _headed(headings: list[Passage], title: Passage | None) -> list[_Part]:
     """The headings without the title, without what stands on the head of many pages, and each once."""
-    headings = index.headings(_HEADINGS_READ)
-    pages = Counter(name for name, _ in {(_plain(heading), heading.page) for heading in headings})
-    seen = {_plain(title)} if title else set()
+    pages = Counter(name for name, _ in {(_plain(heading.text), heading.page) for heading in headings})
+    seen = {_plain(title.text)} if title else set()
     found = []
     for heading in headings:
-        name = _plain(heading)
+        name = _plain(heading.text)
         if name not in seen and pages[name] < 3:
             seen.add(name)
-            found.append(heading)
+            found.append(_Part(one_line(heading.text), heading.page, after=heading.number))
     return found
 
 
-def _plain(passage: Passage) -> str:
-    return re.sub(r"[\W\d]+", " ", passage.text.lower()).strip()
+def _upper(parts: list[_Part]) -> list[_Part]:
+    """The parts as deep down as there is room for; the first of them where even the uppermost are too many."""
+    levels = sorted({part.level for part in parts}, reverse=True)
+    for deepest in levels:
+        upper = [part for part in parts if part.level <= deepest]
+        if len(upper) <= _OUTLINE:
+            return upper
+    return [part for part in parts if part.level == 0][:_OUTLINE]
 
 
-def _openings(index: Index, numbers: list[int], outline: list[Passage], title: Passage | None) -> Iterator[Passage]:
-    """The document's first sentence, then the most central one of each part: under its headings, or, where it has few,
-    of pages spread over it."""
+def _plain(text: str) -> str:
+    return re.sub(r"[\W\d]+", " ", text.lower()).strip()
+
+
+def _openings(index: Index, numbers: list[int], parts: list[_Part], title: Passage | None) -> Iterator[Passage]:
+    """The document's first sentence, then the most central one of each part, or, where it has few parts, of pages
+    spread over it; nothing is said twice."""
     start = _first_sentence(index.page_passages(numbers[0], _PASSAGES_READ))
     if start is None and title is None:
         start = index.page_passages(numbers[0], 1)[0]
-    given = set()
+    said = set()
     if start is not None:
-        given.add(start.number)
+        said.add(plain_words(start.text))
         yield start
-    if len(outline) >= 3:
-        places = [(h.page, h.number) for h in _spread(outline[:_OUTLINE], _OPENINGS)]
+    if len(parts) >= 3:
+        places = [(part.page, part.after) for part in _spread(_upper(parts), _OPENINGS)]
     else:
         places = [(page, -1) for page in _spread(numbers[1:], _OPENINGS)]
-    for page, after in places:
-        sentence = _most_central(_part(index.page_passages(page, _PART_READ), after))
-        if sentence is not None and sentence.number not in given:
-            given.add(sentence.number)
+    texts = [_part(index.page_passages(page, _PART_READ), after) for page, after in places]
+    # Where there is no whole sentence, any words are better than none.
+    yield from list(_central(texts, said, _is_whole)) or _central(texts, said, _has_letters)
+
+
+def _central(parts: list[list[Passage]], said: set[str], is_good: Callable[[Passage], bool]) -> Iterator[Passage]:
+    """The most central good sentence of each part that does not say what is `said` already, to which it is added."""
+    for part in parts:
+        sentence = _most_central(part, lambda one: is_good(one) and plain_words(one.text) not in said)
+        if sentence is not None:
+            said.add(plain_words(sentence.text))
             yield sentence
 
 
 def _first_sentence(passages: list[Passage]) -> Passage | None:
-    """The first whole sentence; one that goes on from the page before is passed over."""
+    """The first whole sentence, better one that leans on nothing; what goes on from the page before is passed over."""
     following = [passage for passage in passages if not passage.heading]
-    return next(iter([passage for passage in following if _is_whole(passage)] or following), None)
+    whole = [passage for passage in following if _is_whole(passage)]
+    return next(iter([passage for passage in whole if not _leans(passage)] or whole or following), None)
 
 
 def _part(passages: list[Passage], after: int) -> list[Passage]:
@@ -177,26 +229,37 @@ def _part(passages: list[Passage], after: int) -> list[Passage]:
     return part[:_PASSAGES_READ]
 
 
-def _most_central(part: list[Passage]) -> Passage | None:
+def _most_central(part: list[Passage], may_be: Callable[[Passage], bool]) -> Passage | None:
     """The sentence whose words the others of its part have most often; of two alike the earlier one.
 
-    Average word probability, as in SumBasic (Nenkova and Vanderwende 2005), with a small advantage for the beginning.
+    Average word probability, as in SumBasic (Nenkova and Vanderwende 2005), with a small advantage for the beginning,
+    and for a sentence that does not lean on the one before it.
     """
     words = [query_terms(passage.text) for passage in part]
     frequency = Counter(word for sentence in words for word in set(sentence))
     best, best_score = None, -1.0
     for place, (passage, sentence) in enumerate(zip(part, words, strict=True)):
-        if sentence:
+        if sentence and may_be(passage):
             shared = sum(frequency[word] for word in sentence) / len(sentence) / len(part)
-            score = shared + 0.1 / (1 + place) + (0.2 if _is_whole(passage) else 0.0)
+            score = shared + 0.1 / (1 + place) - (0.2 if _leans(passage) else 0.0)
             if score > best_score:
                 best, best_score = passage, score
     return best
 
 
 def _is_whole(passage: Passage) -> bool:
-    """Whether it looks like a sentence from its first word on, and says more than a few words."""
-    return len(passage.text.split()) >= 4 and not passage.text[0].islower()
+    """Whether it looks like a sentence from its first word to its last, and says more than a few words."""
+    text = passage.text
+    begins = text[0].isalnum() or text[0] in "\"'“‘«„([¿¡「『"
+    return begins and not text[0].islower() and ends_sentence(text) and count_tokens(text) >= 5
+
+
+def _leans(passage: Passage) -> bool:
+    return passage.text.split(maxsplit=1)[0].lower().rstrip(",") in _LEANING
+
+
+def _has_letters(passage: Passage) -> bool:
+    return any(map(str.isalpha, passage.text))
 
 
 def _spread(items: list[T], count: int) -> list[T]:

@@ -67,6 +67,11 @@ def sentences(page: str) -> list[Sentence]:
     return found
 
 
+def ends_sentence(text: str) -> bool:
+    """Whether a text ends as a sentence does, or one that is followed by a list."""
+    return _ENDED.search(text) is not None
+
+
 def chunks(page: str, found: list[Sentence]) -> list[Chunk]:
     """Whole sentences up to `CHUNK_TOKENS` tokens each, the last one of a chunk again at the head of the next."""
     sizes = [count_tokens(page[s.start : s.end]) for s in found]

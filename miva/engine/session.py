@@ -173,7 +173,7 @@ class Session:
 
     async def _end(self, frame: frames.DocumentEnd) -> None:
         if frame.id in self._intakes:
-            self._intakes[frame.id][0].end()
+            self._intakes[frame.id][0].end(frame.outline)
         elif frame.id in self._held:
             await self._indexed(frame.id, self._held.pop(frame.id), 1)
         else:

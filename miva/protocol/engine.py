@@ -71,8 +71,12 @@ def page(id: str, number: int, text: str) -> str:
     return dump({"type": "page", "id": id, "page": number, "text": text})
 
 
-def document_end(id: str) -> str:
-    return dump({"type": "document_end", "id": id})
+def document_end(id: str, outline: Sequence[tuple[int, str, int]] = ()) -> str:
+    """The end of a document; of one with bookmarks (level from 0, title, page from 1) the frame has them as well."""
+    frame: dict[str, Any] = {"type": "document_end", "id": id}
+    if outline:
+        frame["outline"] = [{"level": level, "title": title, "page": page} for level, title, page in outline]
+    return dump(frame)
 
 
 def forget(id: str) -> str:

@@ -150,10 +150,18 @@ class Client:
             await self.send(type="page", id=document, page=number, text=text)
         return document
 
-    async def store(self, pages: Sequence[str], name: str = "d.pdf", *, owner: str = "alice") -> str:
-        """Send a whole document and wait until it is indexed; its id."""
+    async def store(
+        self,
+        pages: Sequence[str],
+        name: str = "d.pdf",
+        *,
+        owner: str = "alice",
+        outline: Sequence[tuple[int, str, int]] = (),
+    ) -> str:
+        """Send a whole document, with its bookmarks (level, title, page), and wait until it is indexed; its id."""
         document = await self.begin(pages, name, owner=owner)
-        await self.send(type="document_end", id=document)
+        marks = [{"level": level, "title": title, "page": page} for level, title, page in outline]
+        await self.send(type="document_end", id=document, **{"outline": marks} if marks else {})
         indexed = (await self.until("indexed"))[-1]
         assert indexed["id"] == document
         return document

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -244,3 +245,36 @@ async def test_a_question_can_be_cancelled_while_it_waits(shared_engine: Engine)
         assert answer["unique_id"] == "u"  # nothing of the cancelled question came before it
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(client.connection.recv(), 0.3)
+
+
+MANUAL = [
+    "Pump Manual\n\nThe pump moves forty litres a minute. It is made of steel.\n",
+    "Safety\n\nthis goes on from before. Wear gloves when the pump is hot. Gloves are in the box with the pump. Hot!\n",
+    "Setup\n\nFix the pump to the floor with four screws. The screws of the pump are of steel.\n",
+    "Care\n\nClean the filter of the pump every month. Wear gloves when the pump is hot. A dirty filter stops it.\n",
+]
+
+
+async def test_an_overview_has_the_bookmarks_and_whole_sentences_said_once(shared_engine: Engine) -> None:
+    outline = [(0, "Pump Manual", 1), (0, "Safety first", 2), (1, "Hot parts", 2), (0, "Setup", 3), (0, "Care", 4)]
+    async with shared_engine.open(v1=True) as client:
+        document = await client.store(MANUAL, "manual.pdf", outline=outline)
+        text = (await client.ask("What is inside this pdf?", documents=[document]))["message"]
+    listed = "- Safety first (page 2)\n  - Hot parts (page 2)\n- Setup (page 3)\n- Care (page 4)\n"
+    assert f"Its outline:\n{listed}" in text
+    assert "“The pump moves forty litres a minute.” (page 1)" in text
+    quotes = re.findall(r"- “([^”]*)” \(page (\d)\)", text)
+    assert len({words for words, _ in quotes}) == len(quotes) >= 3
+    assert {page for _, page in quotes} == {"2", "3", "4"}
+    assert all(words[0].isupper() and words[-1] == "." for words, _ in quotes)
+
+
+async def test_a_long_outline_is_shown_as_deep_as_there_is_room(shared_engine: Engine) -> None:
+    names = "abcdefghij"
+    outline = [(level, f"{'Section' if level else 'Part'} {name}", 1) for name in names for level in (0, 1)]
+    async with shared_engine.open(v1=True) as client:
+        document = await client.store(["This page tells of something else."], outline=outline)
+        text = (await client.ask("summarise", documents=[document]))["message"]
+    assert [f"- Part {name} (page 1)" for name in names] == re.findall(r"- Part .*", text)
+    assert "Section" not in text
+    assert "- and 10 more" in text

@@ -125,6 +125,12 @@ def test_what_the_relay_says_is_the_contracts() -> None:
         {"type": "document", "id": "d", "name": "n", "pages": 2, "owner": "o"},
         {"type": "page", "id": "d", "page": 1, "text": "t"},
     ]
+    told = json.loads(engine.document_end("d", [(0, "Part ä", 1), (1, "Chapter", 7)]))
+    assert told.pop("outline") == [
+        {"level": 0, "title": "Part ä", "page": 1},
+        {"level": 1, "title": "Chapter", "page": 7},
+    ]
+    assert told == {"type": "document_end", "id": "d"}
     assert [json.loads(frame) for frame in (engine.document_end("d"), engine.forget("d"), engine.cancel("u"))] == [
         {"type": "document_end", "id": "d"},
         {"type": "forget", "id": "d"},

@@ -69,6 +69,14 @@ async def test_the_engine_has_the_first_pages_before_the_last_is_read(sender: Se
         assert len(engine.connections) == 1
 
 
+async def test_the_end_has_the_bookmarks(sender: Sender, settings: Any) -> None:
+    marked = make_pdf(["Alpha", "Beta"], outline=[(0, "First", 1), (1, "Second", 2)])
+    async with keeper(settings) as engine:
+        await read(await begun(sender, marked))
+        [end] = told(engine, "document_end")
+        assert [tuple(mark.values()) for mark in end["outline"]] == [(0, "First", 1), (1, "Second", 2)]
+
+
 async def test_a_document_that_is_deleted_while_it_is_read_gets_no_end(sender: Sender, settings: Any) -> None:
     async with keeper(settings) as engine:
         document = await begun(sender, LONG)

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self, TypeAlias
+from typing import NamedTuple, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +52,14 @@ class Passage:
     def end(self) -> int:
         """The offset behind its last character."""
         return self.start + len(self.text)
+
+
+class Bookmark(NamedTuple):
+    """Where a part of a document begins: its depth from 0, its title, and its page, counted from 1."""
+
+    level: int
+    title: str
+    page: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +117,10 @@ class Index(ABC):
         """The first `limit` headings of the document."""
 
     @abstractmethod
+    def outline(self) -> list[Bookmark]:
+        """The document's bookmarks in order; none where it has none."""
+
+    @abstractmethod
     def chunk_texts(self, first: int, limit: int) -> list[str]:
         """What to embed of `limit` chunks from number `first` on, in order."""
 
@@ -127,6 +139,7 @@ class Content:
     """Number, page, offset of its first character, offset behind its last one, and whether it is a heading."""
     chunks: list[tuple[int, int, int, int, str]]
     """Number, page, first and last sentence, and text."""
+    outline: list[Bookmark]
 
 
 class Draft(Index):
@@ -135,6 +148,10 @@ class Draft(Index):
     @abstractmethod
     def add_page(self, page: int, text: str) -> None:
         """Store and index one page; a page number that is there already is left as it is."""
+
+    @abstractmethod
+    def set_outline(self, outline: Sequence[Bookmark]) -> None:
+        """Note its bookmarks, in place of those noted before."""
 
     @abstractmethod
     def content(self) -> Content:

@@ -6,13 +6,14 @@ documents alone, as FTS5 does it, so a ranking is the same as with SQLite, and n
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
 
-from miva.engine.stores.base import Index, Passage, Postings, posting
+from miva.engine.stores.base import Bookmark, Index, Passage, Postings, posting
 from miva.engine.stores.common_words import COMMON, K1, B, unpacked
 from miva.engine.stores.lexemes import MOST_PLACES, Wanted, wanted
 from miva.engine.stores.postgres_connections import PostgresDatabase, Row
@@ -119,6 +120,10 @@ class PostgresIndex(Index):
 
     def headings(self, limit: int) -> list[Passage]:
         return self._passages(_HEADINGS, self.number, limit)
+
+    def outline(self) -> list[Bookmark]:
+        found = self._query("SELECT outline FROM miva_engine.documents WHERE number = %s", self.number)
+        return [Bookmark(*one) for one in json.loads(found[0][0])] if found else []
 
     def chunk_texts(self, first: int, limit: int) -> list[str]:
         rows = self._query(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 
 from miva.engine.stores.base import Content, Draft, Index, Library, Posting
@@ -77,9 +78,15 @@ def _save(
     with connection.transaction():
         # Where another machine is saving the same document, this waits for its end.
         made = connection.execute(
-            "INSERT INTO miva_engine.documents (id, pages, chunks, tokens) VALUES (%s, %s, %s, %s)"
+            "INSERT INTO miva_engine.documents (id, pages, chunks, tokens, outline) VALUES (%s, %s, %s, %s, %s)"
             " ON CONFLICT (id) DO NOTHING RETURNING number",
-            (document.encode(), len(content.pages), len(content.chunks), sum(count for _, count in vectors)),
+            (
+                document.encode(),
+                len(content.pages),
+                len(content.chunks),
+                sum(count for _, count in vectors),
+                json.dumps(content.outline),
+            ),
         ).fetchone()
         if made is None:
             return

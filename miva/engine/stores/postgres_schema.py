@@ -31,12 +31,13 @@ class Part:
 
 LIBRARY = Part(
     "library",
-    3,
+    4,
     ("documents", "names", "pages", "sentences", "chunks", "words", "common"),
     """
     CREATE TABLE miva_engine.documents (
         number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-        id bytea NOT NULL UNIQUE, pages integer NOT NULL, chunks integer NOT NULL, tokens bigint NOT NULL);
+        id bytea NOT NULL UNIQUE, pages integer NOT NULL, chunks integer NOT NULL, tokens bigint NOT NULL,
+        outline text NOT NULL);
     CREATE TABLE miva_engine.names (
         document bytea, owner bytea, name bytea NOT NULL, PRIMARY KEY (document, owner));
     CREATE TABLE miva_engine.pages (

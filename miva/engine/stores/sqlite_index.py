@@ -18,18 +18,19 @@ from pathlib import Path
 from urllib.parse import quote
 
 from miva.engine import passages
-from miva.engine.stores.base import Content, Draft, Passage, Posting, Postings, posting
+from miva.engine.stores.base import Bookmark, Content, Draft, Passage, Posting, Postings, posting
 from miva.engine.stores.common_words import COMMON, common_words, packed, unpacked
 from miva.engine.stores.lexemes import TOKENIZER, tsvectors, wanted
 from miva.engine.text import match_expression, search_text
 
 # Counts up when anything stored changes its meaning; a file of another version counts as not held.
-VERSION = 2
+VERSION = 3
 _SCHEMA = f"""
 CREATE TABLE pages (page INTEGER PRIMARY KEY, text TEXT NOT NULL);
 CREATE TABLE sentences (sentence INTEGER PRIMARY KEY, page INTEGER, start INTEGER, stop INTEGER, heading INTEGER);
 CREATE INDEX sentences_page ON sentences (page);
 CREATE TABLE chunks (chunk INTEGER PRIMARY KEY, page INTEGER, first INTEGER, last INTEGER);
+CREATE TABLE outline (place INTEGER PRIMARY KEY, level INTEGER, title TEXT NOT NULL, page INTEGER);
 CREATE VIRTUAL TABLE words USING fts5(text, content='', tokenize='{TOKENIZER}');
 CREATE TABLE common (word TEXT PRIMARY KEY, chunks BLOB NOT NULL, parts BLOB NOT NULL) WITHOUT ROWID;
 PRAGMA user_version = {VERSION};
@@ -111,6 +112,18 @@ class SqliteIndex(Draft):
                 body = text[found[chunk.first].start : found[chunk.last].end]
                 self._db.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (i, search_text(body)))
 
+    def set_outline(self, outline: Sequence[Bookmark]) -> None:
+        with self._lock, self._db:
+            self._db.execute("DELETE FROM outline")
+            self._db.executemany("INSERT INTO outline (level, title, page) VALUES (?, ?, ?)", outline)
+
+    def outline(self) -> list[Bookmark]:
+        with self._lock:
+            return self._outline()
+
+    def _outline(self) -> list[Bookmark]:
+        return list(map(Bookmark._make, self._db.execute("SELECT level, title, page FROM outline ORDER BY place")))
+
     def _count(self, table: str) -> int:
         # Numbers are given out from 0 without holes; count(*) would read the whole table. The name is one of ours.
         return int(self._db.execute(f"SELECT coalesce(max(rowid) + 1, 0) FROM {table}").fetchone()[0])  # noqa: S608
@@ -186,6 +199,7 @@ class SqliteIndex(Draft):
                     )
                 ],
                 self._db.execute(f"{_CHUNKS} ORDER BY c.chunk").fetchall(),
+                self._outline(),
             )
 
     def common_words(self) -> list[tuple[str, Posting]]:

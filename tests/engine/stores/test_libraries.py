@@ -9,10 +9,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from miva.engine.stores.base import Index, Library
+from miva.engine.stores.base import Bookmark, Index, Library
 from miva.engine.stores.sqlite_library import SqliteLibrary
 from tests.engine.stores.conftest import OpenLibrary
 from tests.engine.stores.material import ODD_IDS, PAGES, draft, new_id, plain
+
+OUTLINE = [Bookmark(0, "Part \0 ä", 1), Bookmark(1, "Kapitel 🙂", 2), Bookmark(0, "Part \0 ä", 3)]
 
 
 def everything(index: Index) -> dict[str, object]:
@@ -26,6 +28,7 @@ def everything(index: Index) -> dict[str, object]:
         "page chunks": index.page_chunks(),
         "chunk passages": [index.chunk_passages(chunk) for chunk in range(chunks + 1)],
         "page passages": [index.page_passages(page, 3) for page in range(len(PAGES) + 2)],
+        "outline": index.outline(),
         "headings": [index.headings(limit) for limit in (0, 1, 100)],
         "texts": [index.chunk_texts(first, 2) for first in range(chunks + 1)],
     }
@@ -39,9 +42,12 @@ def held(library: Library, document: str) -> Index:
 
 def test_what_comes_out_is_what_went_in(open_library: OpenLibrary) -> None:
     made, document = draft(), new_id()
+    made.set_outline([Bookmark(0, "thrown away", 1)])
+    made.set_outline(OUTLINE)
     open_library().save(document, made)
     index = held(open_library(), document)
     told = everything(index)
+    assert told["outline"] == OUTLINE
     assert told == everything(made)
     assert told["headings"][2], "the text has a heading"  # type: ignore[index]
     for page in index.page_numbers():
@@ -54,7 +60,7 @@ def test_a_document_without_text_is_a_document(library: Library) -> None:
     document = new_id()
     library.save(document, draft(["", "  \n"]))
     index = held(library, document)
-    assert (index.page_count(), index.chunk_count(), index.page_numbers()) == (2, 0, [])
+    assert (index.page_count(), index.chunk_count(), index.page_numbers(), index.outline()) == (2, 0, [], [])
     assert plain(index.postings(["word"])) == {"word": {}}
     assert index.chunk_passages(0) == []
 
