@@ -49,7 +49,11 @@ SELECT s.sentence, s.page, s.start, substr(c.text, s.start - c.start + 1, s.stop
 FROM miva_engine.sentences s JOIN miva_engine.chunks c ON c.document = s.document AND c.chunk = {chunk}
 WHERE s.document = %s AND {which} ORDER BY s.sentence LIMIT %s
 """
-_OF_CHUNK = _PASSAGES.format(chunk="%s", which="s.sentence BETWEEN c.first AND c.last")
+# The chunk's bounds are found first: told as "BETWEEN c.first AND c.last" all sentences of the document would be read.
+_BOUND = "(SELECT {} FROM miva_engine.chunks WHERE document = %s AND chunk = %s)"
+_OF_CHUNK = _PASSAGES.format(
+    chunk="%s", which=f"s.sentence BETWEEN {_BOUND.format('first')} AND {_BOUND.format('last')}"
+)
 _OF_PAGE = _PASSAGES.format(chunk="s.chunk", which="s.page = %s")
 _HEADINGS = _PASSAGES.format(chunk="s.chunk", which="s.heading")
 
@@ -113,7 +117,8 @@ class PostgresIndex(Index):
         return [(index.chunks, {term: found[index][term] for term in terms}) for index in indices]
 
     def chunk_passages(self, chunk: int) -> list[Passage]:
-        return self._passages(_OF_CHUNK, chunk, self.number, None)
+        place = (self.number, chunk)
+        return self._passages(_OF_CHUNK, chunk, self.number, *place, *place, None)
 
     def page_passages(self, page: int, limit: int) -> list[Passage]:
         return self._passages(_OF_PAGE, self.number, page, limit)
