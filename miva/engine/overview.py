@@ -145,11 +145,10 @@ def _title(index: Index, page: int) -> Passage | None:
 def _bookmarked(outline: list[Bookmark], headings: list[Passage], title: Passage | None) -> list[_Part]:
     """What the bookmarks name, but for the title; none where that is one part or less."""
     places = {(_plain(heading.text), heading.page): heading.number for heading in headings}
-    name = _plain(title.text) if title else ""
     parts = [
         _Part(one_line(mark.title), mark.page, mark.level, places.get((_plain(mark.title), mark.page), -1))
         for mark in outline
-        if _plain(mark.title) != name
+        if title is None or _plain(mark.title) != _plain(title.text)
     ]
     least = min((part.level for part in parts), default=0)
     return [replace(part, level=part.level - least) for part in parts] if len(parts) > 1 else []
@@ -188,7 +187,7 @@ def _openings(index: Index, numbers: list[int], parts: list[_Part], title: Passa
     start = _first_sentence(index.page_passages(numbers[0], _PASSAGES_READ))
     if start is None and title is None:
         start = index.page_passages(numbers[0], 1)[0]
-    said = set()
+    said: set[str] = set()
     if start is not None:
         said.add(plain_words(start.text))
         yield start
