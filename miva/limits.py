@@ -57,6 +57,7 @@ class Limits:
         self._rate = Rate(*settings.MIVA_RATE)
         self._open: defaultdict[str, set[str]] = defaultdict(set)
         self._counts: RedisCounts | None = None
+        self._shared()  # now: to import redis-py with the first socket would hold up the event loop
 
     async def take_question(self, caller: str) -> None:
         """Counts a question of a caller; raises RateLimited."""
