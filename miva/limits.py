@@ -62,9 +62,9 @@ class Limits:
     async def take_question(self, caller: str) -> None:
         """Counts a question of a caller; raises RateLimited."""
         self._rate.take(caller, time.monotonic())
-        if (shared := self._shared()) is not None and (
-            wait_s := await shared.take_question(caller, *settings.MIVA_RATE)
-        ):
+        shared = self._shared()
+        wait_s = await shared.take_question(caller, *settings.MIVA_RATE) if shared is not None else 0.0
+        if wait_s:
             self._rate.forget_newest(caller)  # as there: a refused question does not count
             raise RateLimited(retry_after=wait_s)
 

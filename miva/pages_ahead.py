@@ -45,12 +45,13 @@ class PagesAhead:
         if self._sending is None or list(pages[: len(self._pages)]) != self._pages:
             await self.close()
             return None
-        sending, self._sending = self._sending, None
+        link = None
         try:
-            return await sending, len(self._pages)
+            link = await self._sending  # while this waits, and is perhaps cancelled, the connection is `close`'s
         except EngineFailed as why:
             logger.info("A document's pages could not be sent ahead: %s", why.message)
-            return None
+        self._sending = None
+        return (link, len(self._pages)) if link is not None else None
 
     async def close(self) -> None:
         """Takes everything back that was not handed over: an engine forgets what has no end."""

@@ -13,9 +13,8 @@ from typing import Any
 import PyPDF2
 import pytest
 
-from miva.documents import outline, store
+from miva.documents import store
 from miva.documents.reader import Listener
-from miva.documents.slot import Slot
 from miva.protocol import errors
 from tests.documents.helpers import SECONDS, alive, computing, eventually, hanging_pdf, needs_proc, page_with, scan_pdf
 from tests.pdfs import assemble, make_pdf, stream
@@ -98,55 +97,6 @@ async def test_the_same_file_is_read_once_however_often_it_is_asked_for(reader: 
     assert reader.files_read() == 1
     assert (await read(reader, data, name="other.pdf")).pages == ("once",) * 200
     assert reader.files_read() == 1
-
-
-OUTLINE = [
-    (0, "Part One", 1),
-    (1, "Chapter ä – 1", 1),
-    (1, "Chapter 2", 2),
-    (2, "Deep", 2),
-    (3, "Deeper", 2),
-    (0, "II", 3),
-]
-
-
-async def test_bookmarks_that_lead_to_a_page_are_the_outline(reader: Any) -> None:
-    reading = await read(reader, make_pdf(["a", "b", "c"], outline=[*OUTLINE, (0, " \n ", 1), (0, "nowhere", 9)]))
-    assert list(reading.outline) == [mark for mark in OUTLINE if mark[0] < 3]
-    store.empty_cache()
-    assert reader.known(reading.sha256) == reading
-
-
-async def test_an_outline_is_bounded_and_may_go_in_circles(reader: Any) -> None:
-    many = [(number % 2, f"Chapter {number} " + "x" * 500, 1) for number in range(2000)]
-    reading = await read(reader, make_pdf(["text"], outline=many))
-    assert len(reading.outline) == outline.MOST
-    assert max(len(mark.title) for mark in reading.outline) == outline.LONGEST_TITLE
-    round_about = make_pdf(["text"], outline=[(0, "One", 1), (0, "Two", 1)]).replace(b"/Prev", b"/Next")
-    assert (await read(reader, round_about)).pages == ("text",)
-
-
-async def test_what_fails_behind_the_last_page_costs_no_text(reader: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = Slot.run
-
-    def crash_at_the_end(self: Slot, *how: Any) -> Any:
-        run(self, *how)
-        raise errors.BrokenPdf
-
-    monkeypatch.setattr(Slot, "run", crash_at_the_end)
-    reading = await read(reader, make_pdf(["one", "two"], outline=OUTLINE[:2]))
-    assert (reading.pages, reading.outline, reading.extractor) == (("one", "two"), (), "pdfium")
-
-
-@pytest.mark.parametrize(
-    "said",
-    [None, {}, "outline", [None], [[]], [[0, "a"]], [[0, "a", 1, 2]], [[-1, "a", 1]], [[3, "a", 1]], [[0, "a", 0]],
-     [[0, "", 1]], [[0, "a\nb", 1]], [[0, 7, 1]], [[True, "a", 1]], [[0, "a", 1.0]], [[0, "x" * 201, 1]]],
-)  # fmt: skip
-def test_what_is_no_bookmark_is_left_out(said: Any) -> None:
-    assert outline.bookmarks(said) == ()
-    if isinstance(said, list):
-        assert outline.bookmarks([*said, [2, "Right", 7]]) == ((2, "Right", 7),)
 
 
 async def test_a_text_outlives_a_restart_and_is_known_by_its_hash(reader: Any, data_dir: Path) -> None:
