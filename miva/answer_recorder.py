@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import ClassVar
 from uuid import UUID
 
 from miva import history
@@ -22,10 +23,13 @@ QUIET_S = 3.0
 finished exchange waits for others to be stored with."""
 MOST_CHARACTERS = 1_000_000
 """Characters of one answer's frames that are gathered; what is longer is relayed whole and stored in part."""
-MOST_HELD, LEAST_STORED = 2_000_000, 50_000
+MOST_HELD, LEAST_STORED = 1_000_000, 50_000
 """Characters that all sockets of the process may hold together: beyond, whoever holds LEAST_STORED stores at once."""
-MOST_DELAYED = 2
-"""So many times MOST_HELD may wait where the database is slow; what comes then is relayed and not stored."""
+MOST_DELAYED = 2_000_000
+"""Characters on their way into the database, beyond which answers wait: an engine may be faster than the database."""
+PATIENCE_S = 2.0
+"""The longest such wait. Then the database is late: nobody waits for it until it has stored something, and what comes
+beyond MOST_DELAYED is relayed and not stored."""
 PAUSES_S = (1.0, 3.0)
 """Between attempts to store."""
 _own_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="answer-recorder")
@@ -77,6 +81,10 @@ class AnswerRecorder:
     """Characters that the recorders of this process hold and that no thread is storing."""
     _delayed = 0
     """Characters on their way into the database."""
+    _is_late = False
+    """Whether somebody waited for the database in vain, and it has stored nothing since."""
+    _waiting: ClassVar[set[asyncio.Future[None]]] = set()
+    """Those who wait for room."""
 
     def __init__(self, owner_id: UUID) -> None:
         self._owner_id = owner_id
@@ -98,9 +106,10 @@ class AnswerRecorder:
         if not self._exchanges:
             return
         exchange = self._exchanges[-1]
+        is_kept = not (AnswerRecorder._is_late and AnswerRecorder._delayed > MOST_DELAYED)
         for frame in frames:
             size = len(frame)
-            if exchange.room >= size and AnswerRecorder._delayed < MOST_DELAYED * MOST_HELD:
+            if is_kept and exchange.room >= size:
                 exchange.room -= size
                 exchange.size += size
                 AnswerRecorder._held += size
@@ -111,6 +120,20 @@ class AnswerRecorder:
             self._timer = loop.call_later(QUIET_S, self._look)
         if AnswerRecorder._held > MOST_HELD and exchange.size >= LEAST_STORED:
             self._flush(self._exchanges)
+
+    async def wait_for_room(self) -> None:
+        """Lets answers wait while too much is on its way into the database; those at a reader's speed never do."""
+        if AnswerRecorder._delayed <= MOST_DELAYED or AnswerRecorder._is_late:
+            return
+        room = asyncio.get_running_loop().create_future()
+        AnswerRecorder._waiting.add(room)
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                await room
+        except TimeoutError:
+            AnswerRecorder._is_late = True
+        finally:
+            AnswerRecorder._waiting.discard(room)
 
     async def close(self) -> None:
         """Stores what is left."""
@@ -147,12 +170,17 @@ class AnswerRecorder:
                 await self._store_patiently([(exchange, frames) for exchange, frames, _ in taken])
             finally:
                 AnswerRecorder._delayed -= sum(size for *_, size in taken)
+                if AnswerRecorder._delayed <= MOST_DELAYED:
+                    for room in AnswerRecorder._waiting:
+                        if not room.done():
+                            room.set_result(None)
 
     async def _store_patiently(self, taken: Sequence[tuple[_Exchange, list[str]]]) -> None:
         """A database that is away for a moment costs no history."""
         for pause_s in (*PAUSES_S, None):
             try:
                 await in_thread(_store, _own_thread)(self._owner_id, taken)
+                AnswerRecorder._is_late = False
                 return
             except Exception:
                 if pause_s is None:

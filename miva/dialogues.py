@@ -99,6 +99,7 @@ class PlainDialogue:
         self._recorder.heard(frames)
         for frame in frames:
             await self._send(frame)
+        await self._recorder.wait_for_room()
 
     async def _fail(self, error: MivaError) -> None:
         await self._send(plain.encode_error(error))

@@ -16,7 +16,7 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from miva import engine_socket, engine_unix_socket
-from miva.engine_socket import MOST_WAITING, EngineSocket, SocketEnded, connect
+from miva.engine_socket import MOST_READ, MOST_WAITING, EngineSocket, SocketEnded, connect
 
 Handler = Callable[[ServerConnection], Awaitable[None]]
 
@@ -87,6 +87,23 @@ async def test_an_engine_that_is_not_read_is_held_up_and_loses_nothing() -> None
         assert held_up_at < 400
         rest, _ = await rest_of(link)
     assert [int(message[:9]) for message in rest] == list(range(1, 400))
+
+
+async def test_no_more_than_a_bounded_piece_is_read_ahead_of_a_pause() -> None:
+    async def floods(connection: ServerConnection) -> None:
+        for number in range(20_000):
+            await connection.send(f"{number:09d}" + "x" * 991)
+
+    read = []
+    async with connected(floods) as link:
+        count = 0
+        while count < 20_000:
+            messages = await link.receive_all()
+            assert [int(message[:9]) for message in messages] == list(range(count, count + len(messages)))
+            count += len(messages)
+            read.append(sum(map(len, messages)))
+            await asyncio.sleep(0)
+    assert max(read) <= MOST_WAITING + MOST_READ + 1_000
 
 
 @pytest.mark.parametrize(

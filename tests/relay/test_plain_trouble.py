@@ -92,6 +92,28 @@ async def test_an_answer_in_two_bursts_with_a_pause_stands_in_the_history_once_a
     ]
 
 
+async def test_a_flood_of_answers_stands_in_the_history_whole(relay: World) -> None:
+    pieces = [f"{number} " + "x" * 1_000 for number in range(900)]
+
+    async def floods(_: ScriptedEngine, connection: ServerConnection, __: str) -> None:
+        for piece in pieces:
+            await connection.send(piece)
+
+    async def asks(number: int) -> None:
+        async with relay.socket(token=token) as client:
+            await client.send(question("All of it?", f"flood {number}"))
+            for piece in pieces:
+                assert await text(client) == piece
+
+    token = relay.token()
+    async with relay.engine(floods):
+        await asyncio.gather(*(asks(number) for number in range(20)))
+        await asyncio.sleep(A_WHILE_S)
+    for number in range(20):
+        _, (_, answer, _) = await relay.history(f"flood {number}", 2)
+        assert answer == "\n\n".join(pieces)
+
+
 HALF = json.dumps(
     {
         "type": "done",

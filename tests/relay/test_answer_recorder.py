@@ -1,0 +1,80 @@
+"""What is gathered for the history: a flood waits for the database, and nobody for one that does not answer."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from miva import answer_recorder
+from miva.answer_recorder import AnswerRecorder
+
+PIECE = ["x" * 1_000] * 100
+
+
+class Database:
+    """Stands in for the history: stores nothing while it is away."""
+
+    def __init__(self) -> None:
+        self.is_there = threading.Event()
+        self.stored = 0
+
+    def store(self, _: Any, taken: Any) -> None:
+        assert self.is_there.wait(30)
+        self.stored += sum(len(frame) for _, frames in taken for frame in frames)
+
+
+@pytest.fixture
+def database(monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
+    database = Database()
+    monkeypatch.setattr(answer_recorder, "_store", database.store)
+    monkeypatch.setattr(answer_recorder, "MOST_HELD", 100_000)
+    monkeypatch.setattr(answer_recorder, "MOST_DELAYED", 200_000)
+    yield database
+    database.is_there.set()
+    assert (AnswerRecorder._held, AnswerRecorder._delayed, AnswerRecorder._waiting) == (0, 0, set())
+
+
+def asked() -> AnswerRecorder:
+    recorder = AnswerRecorder(uuid4())
+    recorder.asked(uuid4(), "What?", [])
+    return recorder
+
+
+async def test_a_flood_waits_until_its_beginning_is_stored(database: Database) -> None:
+    recorder = asked()
+    loop = asyncio.get_running_loop()
+    loop.call_later(0.3, database.is_there.set)
+    began = loop.time()
+    for _ in range(8):
+        recorder.heard(PIECE)
+        await recorder.wait_for_room()
+    assert loop.time() - began >= 0.25
+    await recorder.close()
+    assert database.stored == 800_000
+
+
+async def test_a_database_that_does_not_answer_holds_an_answer_up_once(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answer_recorder, "PATIENCE_S", 0.2)
+    first, second = asked(), asked()
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    for _ in range(9):
+        for recorder in (first, second):
+            recorder.heard(PIECE)
+            await recorder.wait_for_room()
+    assert loop.time() - began < 2 * 0.2 + 1
+    database.is_there.set()
+    await asyncio.gather(first.close(), second.close())
+    assert database.stored < 500_000  # what came meanwhile was relayed only
+    later = asked()
+    later.heard(PIECE)
+    await later.wait_for_room()
+    await later.close()
+    assert not AnswerRecorder._is_late
