@@ -22,6 +22,8 @@ from miva.engine.stores.sqlite_index import check_sqlite
 from miva.engine.vectors import use_one_thread
 
 _LONGEST_SOCKET_PATH = 92  # 104 bytes on the strictest systems, with room for the temporary name
+_KEPT_S = 3.0
+"""What was told as ready is written to its end when the engine stops, in so long (its parent waits 5 s)."""
 
 
 def main() -> int:
@@ -53,6 +55,7 @@ async def _serve(options: argparse.Namespace) -> None:
     beside = [asyncio.create_task(work) for work in (service.go_on(), speaker.warm())]
     try:
         await listen(address, service, until_stdin_closes=options.until_stdin_closes)
+        await service.kept(_KEPT_S)
     finally:
         for task in beside:
             task.cancel()

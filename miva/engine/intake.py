@@ -55,6 +55,11 @@ class Intake:
         return self._idle.is_set()
 
     @property
+    def whole(self) -> bool:
+        """Whether the document has ended and all of it is indexed."""
+        return self.ended and self.idle
+
+    @property
     def total(self) -> int:
         """How many pages it will have, as far as is known."""
         return max(self.pages, self.done + len(self._pending))

@@ -13,7 +13,7 @@ from miva.engine.answer import Answer, compose, leans_on_another
 from miva.engine.attachments import Attachments, Conversation
 from miva.engine.embedding.queue import EmbeddingQueue
 from miva.engine.frames import FrameError, Question
-from miva.engine.intake import Intake
+from miva.engine.intake import Intake, Report
 from miva.engine.llm.task import Excerpt, Message
 from miva.engine.meaning import Meaning
 from miva.engine.prose import Speaker
@@ -30,6 +30,8 @@ R = TypeVar("R")
 
 # A question about a document that is just arriving waits so long for the pages already sent, then goes without.
 SETTLE_S = 2.0
+# A question about one that has arrived waits so long until it is kept, and has vectors, then goes without.
+SETTLE_KEPT_S = 0.5
 # A question about a document that lacks only so few vectors waits so long for them.
 SETTLE_VECTORS_S = 0.5
 FEW_CHUNKS = 32
@@ -56,6 +58,7 @@ class Service:
         self._thinkers = ThreadPoolExecutor(8, "answer")
         self._vectoriser = Vectoriser(embeddings, self._readers)
         self._intakes: dict[str, dict[Intake, asyncio.Task[None]]] = {}
+        self._keeping: set[asyncio.Task[None]] = set()
         self._arrival = asyncio.Event()  # set, and replaced, whenever an intake ends
 
     @property
@@ -108,12 +111,31 @@ class Service:
 
         task.add_done_callback(ended)
 
-    async def take_in(self, document: str, intake: Intake, report: Callable[[int, int], Awaitable[None]]) -> int:
-        """Index a document while it is being sent, then keep it; the number of its chunks."""
+    async def take_in(
+        self, document: str, intake: Intake, report: Report, ready: Callable[[int], Awaitable[None]]
+    ) -> None:
+        """Index a document while it is being sent, then keep it.
+
+        `ready` hears the number of its chunks once questions find all of it, which is before it is kept: where that
+        fails, those who ask are told that the document is needed again. `report` is as in `Intake.run`.
+        """
         await intake.run(report)
-        await to_its_end(self.in_thread(self._library.save, document, intake.index))
+        keeping = asyncio.create_task(self._keep(document, intake), name="keeping")
+        self._keeping.add(keeping)
+        keeping.add_done_callback(self._keeping.discard)
+        try:
+            await ready(intake.index.chunk_count())
+        finally:
+            await to_its_end(keeping)
+
+    async def _keep(self, document: str, intake: Intake) -> None:
+        await self.in_thread(self._library.save, document, intake.index)
         self._vectorise(document)
-        return intake.index.chunk_count()
+
+    async def kept(self, seconds: float) -> None:
+        """Returns once all documents that were told as ready are kept, but no later than in `seconds`."""
+        if self._keeping:
+            await asyncio.wait(self._keeping, timeout=seconds)
 
     def is_worked_at(self, document: str) -> bool:
         """Whether a document is getting vectors."""
@@ -178,17 +200,20 @@ class Service:
 
     async def _asked(self, document: str, name: str | None) -> Asked:
         shown = name if name else await self.in_thread(self._library.name, document)
+        arriving = dict(self._intakes.get(document, {}))  # first: one that ends meanwhile is kept
         index = await self.in_thread(self._library.open, document)
-        if index is not None:
-            return Asked(document, shown, index, self._vectors)
-        intakes = self._intakes.get(document)
-        if intakes:
-            intake = max(intakes, key=lambda i: i.done)
+        if index is None and arriving:
+            intake = max(arriving, key=lambda i: i.done)
             await intake.settled(SETTLE_S)
-            whole = intake.ended and intake.idle
-            read = None if whole else (intake.done, intake.total)
-            return Asked(document, shown, intake.index, _NO_VECTORS_YET, read=read)
-        raise FrameError(f"{shown} was deleted, or is no longer being sent; send it and ask again.")
+            if intake.whole:
+                await asyncio.wait((arriving[intake],), timeout=SETTLE_KEPT_S)
+                index = await self.in_thread(self._library.open, document)
+            if index is None and not arriving[intake].done():
+                read = None if intake.whole else (intake.done, intake.total)
+                return Asked(document, shown, intake.index, _NO_VECTORS_YET, read=read)
+        if index is None:
+            raise FrameError(f"{shown} was deleted, or is no longer being sent; send it and ask again.")
+        return Asked(document, shown, index, self._vectors)
 
     async def attached(self, question: Question, conversation: Conversation) -> tuple[str, list[Asked]]:
         """A question out of its envelope, and the documents in it, or else those this conversation had before.

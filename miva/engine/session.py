@@ -176,6 +176,7 @@ class Session:
             self._intakes[frame.id][0].end(frame.outline)
         elif frame.id in self._held:
             await self._indexed(frame.id, self._held.pop(frame.id), 1)
+            self._start(self._tell_of_vectors, frame.id)
         else:
             raise FrameError("The end came of a document that was not begun; send 'document' first.")
 
@@ -188,17 +189,19 @@ class Session:
                 told = time.monotonic()
                 await self._send(type="progress", stage="index", done=done, total=total, id=document)
 
+        async def ready(chunks: int) -> None:
+            await self._indexed(document, chunks, max(1, intake.done))
+
         try:
-            chunks = await self._service.take_in(document, intake, report)
+            await self._service.take_in(document, intake, report, ready)
         finally:
             if self._intakes.get(document, (None,))[0] is intake:
                 del self._intakes[document]
-        await self._indexed(document, chunks, max(1, intake.done))
+        self._start(self._tell_of_vectors, document)
 
     async def _indexed(self, document: str, chunks: int, pages: int) -> None:
         await self._send(type="progress", stage="index", done=pages, total=pages, id=document)
         await self._send(type="indexed", id=document, chunks=chunks)
-        self._start(self._tell_of_vectors, document)
 
     async def _tell_of_vectors(self, document: str) -> None:
         """How far the vectors of a long document are that can be asked about already."""

@@ -69,7 +69,7 @@ class Place:
         return service
 
     async def _take_in(self, service: Service, intake: Intake) -> None:
-        await service.take_in("d", intake, _unheard)
+        await service.take_in("d", intake, _unheard, _unheard)
 
     async def nothing_stays(self) -> None:
         await asyncio.sleep(2 * WRITING_S)
@@ -81,7 +81,7 @@ class Place:
             assert b"plover" not in content, path
 
 
-async def _unheard(_done: int, _total: int) -> None:
+async def _unheard(*_numbers: int) -> None:
     return None
 
 

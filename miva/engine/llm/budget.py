@@ -61,8 +61,9 @@ class Budget:
         """Choose among `excerpts` (best first) and `history` (oldest first) beside the `fixed` texts.
 
         `reserve` tokens are kept for the answer, or half the window where that is less. A passage is whole or left out;
-        only where none fits is the best one cut, behind a sentence. History goes back without a hole. Raises `TooLong`
-        where the fixed texts leave no room for a passage or, without passages, do not fit.
+        only where none fits, not even without history, is the best one cut, behind a sentence. History goes back
+        without a hole. Raises `TooLong` where the fixed texts leave no room for a passage or, without passages, do not
+        fit.
         """
         answer = min(reserve, self.context_tokens // 2)
         free = self.context_tokens - answer - sum(self.count(text) + MESSAGE_TOKENS for text in fixed)
@@ -71,9 +72,12 @@ class Budget:
         recent, spent = self._recent(history, free // _HISTORY_SHARE if excerpts else free, 0)
         chosen, used = self._whole(excerpts, free - spent)
         notes = []
+        if excerpts and not chosen and recent:  # without a passage there is nothing to say
+            recent = 0
+            chosen, used = self._whole(excerpts, free)
         if excerpts and not chosen:
-            cut, note = self._cut(excerpts[0], free - spent)
-            chosen, used, notes = [cut], free - spent, [note]
+            cut, note = self._cut(excerpts[0], free)
+            chosen, used, notes = [cut], free, [note]
         missing = len(excerpts) - len(chosen)
         recent, _ = self._recent(history, free - used, recent)
         return Fitted(

@@ -56,6 +56,15 @@ def test_nothing_is_over_the_bound_and_every_loss_is_said(
         assert "Only" not in fitted.left_out
 
 
+def test_a_passage_that_fits_only_without_history_is_in_whole() -> None:
+    excerpt = Excerpt("d", 1, "one two three")
+    fitted = Budget(MESSAGE_TOKENS + 1 + 1 + EXCERPT_TOKENS + 5, words).fit(
+        ["why?"], [excerpt], [Message("user", "b")], 1
+    )
+    assert (fitted.excerpts, fitted.history) == ((excerpt,), ())
+    assert fitted.left_out == "1 earlier message did not fit."
+
+
 def test_it_says_what_was_left_out_in_a_sentence() -> None:
     budget = Budget(10 + 100 + 3 * (EXCERPT_TOKENS + 4) + 2 * MESSAGE_TOKENS, words)
     excerpts = [Excerpt("d", n, "one two three") for n in range(1, 6)]

@@ -1,0 +1,118 @@
+"""A document is ready once questions find all of it; it is kept a moment later, and what fails then is told."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from miva.engine import service as service_module
+from miva.engine.embedding.queue import EmbeddingQueue
+from miva.engine.frames import FrameError, Options, Question
+from miva.engine.prose import Speaker
+from miva.engine.search import Asked
+from miva.engine.service import Service
+from miva.engine.stores.base import Draft, StoreError
+from miva.engine.stores.matrix_vectors import VectorFiles
+from miva.engine.stores.sqlite_index import SqliteIndex
+from miva.engine.stores.sqlite_library import SqliteLibrary
+
+ASKED = Question(
+    message="Who?", key="u", unique_id="u", documents=("d",), stream=False, names={}, history=(), options=Options()
+)
+
+
+class WaitingLibrary(SqliteLibrary):
+    """Keeps nothing until it is let."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.may_write = threading.Event()
+        self.is_broken = False
+
+    def save(self, document: str, draft: Draft) -> None:
+        assert self.may_write.wait(20)
+        if self.is_broken:
+            raise StoreError("The disk is full.")
+        super().save(document, draft)
+
+
+@asynccontextmanager
+async def ready_document(data: Path) -> AsyncIterator[tuple[Service, WaitingLibrary, asyncio.Task[None]]]:
+    """A service with a document that was told as ready and is not kept yet, and the task that keeps it."""
+    library = WaitingLibrary(data / "documents")
+    embeddings = EmbeddingQueue(data / "models")
+    service = Service(library, VectorFiles(data / "vectors"), embeddings, Speaker(None), 1)
+    ready = asyncio.Event()
+
+    async def told(chunks: int) -> None:
+        assert chunks == 1
+        ready.set()
+
+    async def unheard(_done: int, _total: int) -> None:
+        return None
+
+    await service.announce("d", "alice", "plover.pdf")
+    intake = service.new_intake(1)
+    task = asyncio.create_task(service.take_in("d", intake, unheard, told))
+    service.register("d", intake, task)
+    intake.add(1, "The elephant is called Jumbo.")
+    intake.end()
+    try:
+        await ready.wait()
+        yield service, library, task
+    finally:
+        library.may_write.set()
+        await asyncio.gather(task, return_exceptions=True)
+        await service.forget("d")
+        embeddings.close()
+
+
+async def asked(service: Service) -> Asked:
+    async def needs(documents: Sequence[str]) -> None:
+        raise AssertionError(f"{documents} are here")
+
+    (found,) = await service.stored(ASKED, needs)
+    assert found.read is None
+    assert found.index.page_text(1) == "The elephant is called Jumbo."
+    return found
+
+
+async def test_a_question_before_it_is_kept_finds_all_of_it(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service_module, "SETTLE_KEPT_S", 0.05)
+    async with ready_document(data) as (service, library, _):
+        assert not library.holds("d")
+        assert isinstance((await asked(service)).index, SqliteIndex)
+
+
+async def test_a_question_waits_a_moment_for_what_is_about_to_be_kept(data: Path) -> None:
+    async with ready_document(data) as (service, library, _):
+        asyncio.get_running_loop().call_later(0.1, library.may_write.set)
+        found = await asked(service)
+        assert library.holds("d")
+        found.index.close()
+
+
+async def test_it_is_kept_also_where_the_engine_stops_at_once(data: Path) -> None:
+    async with ready_document(data) as (service, library, task):
+        task.cancel()
+        await service.kept(0.05)
+        assert not library.holds("d")
+        library.may_write.set()
+        await service.kept(20)
+        assert library.holds("d")
+
+
+async def test_what_cannot_be_kept_is_told_and_needed_again(data: Path) -> None:
+    async with ready_document(data) as (service, library, task):
+        library.is_broken = True
+        asyncio.get_running_loop().call_later(0.1, library.may_write.set)
+        with pytest.raises(FrameError, match="send it and ask again"):
+            await asked(service)
+        with pytest.raises(StoreError, match="full"):
+            await task
+        assert await service._missing(["d"]) == ["d"]
