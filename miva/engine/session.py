@@ -176,7 +176,6 @@ class Session:
             self._intakes[frame.id][0].end(frame.outline)
         elif frame.id in self._held:
             await self._indexed(frame.id, self._held.pop(frame.id), 1)
-            self._start(self._tell_of_vectors, frame.id)
         else:
             raise FrameError("The end came of a document that was not begun; send 'document' first.")
 
@@ -197,17 +196,21 @@ class Session:
         finally:
             if self._intakes.get(document, (None,))[0] is intake:
                 del self._intakes[document]
-        self._start(self._tell_of_vectors, document)
 
     async def _indexed(self, document: str, chunks: int, pages: int) -> None:
         await self._send(type="progress", stage="index", done=pages, total=pages, id=document)
         await self._send(type="indexed", id=document, chunks=chunks)
+        self._start(self._tell_of_vectors, document, chunks)
 
-    async def _tell_of_vectors(self, document: str) -> None:
-        """How far the vectors of a long document are that can be asked about already."""
+    async def _tell_of_vectors(self, document: str, chunks: int) -> None:
+        """How far the vectors of a long document are that can be asked about already: none until it is kept."""
         told = False
-        while (is_worked_at := self._service.is_worked_at(document)) or told:
-            counts = await self._service.vector_counts(document)
+        while True:
+            is_being_kept = document in self._intakes and self._service.dimension > 0
+            is_worked_at = is_being_kept or self._service.is_worked_at(document)
+            if not is_worked_at and not told:
+                return
+            counts = await self._service.vector_counts(document) or ((0, chunks) if is_being_kept else None)
             if counts is None or not (told or counts[1] - counts[0] > FEW_CHUNKS):
                 return
             await self._send(type="progress", stage="index", done=counts[0], total=counts[1], id=document)

@@ -9,17 +9,23 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from websockets.asyncio.client import connect
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.typing import Subprotocol
 
 from miva.engine import service as service_module
+from miva.engine import session as session_module
 from miva.engine.embedding.queue import EmbeddingQueue
 from miva.engine.frames import FrameError, Options, Question
 from miva.engine.prose import Speaker
 from miva.engine.search import Asked
 from miva.engine.service import Service
+from miva.engine.session import Session
 from miva.engine.stores.base import Draft, StoreError
 from miva.engine.stores.matrix_vectors import VectorFiles
 from miva.engine.stores.sqlite_index import SqliteIndex
 from miva.engine.stores.sqlite_library import SqliteLibrary
+from tests.engine.running import V1, Client
 
 ASKED = Question(
     message="Who?", key="u", unique_id="u", documents=("d",), stream=False, names={}, history=(), options=Options()
@@ -116,3 +122,27 @@ async def test_what_cannot_be_kept_is_told_and_needed_again(data: Path) -> None:
         with pytest.raises(StoreError, match="full"):
             await task
         assert await service._missing(["d"]) == ["d"]
+
+
+async def test_the_sender_hears_of_it_all_the_while(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_module, "_PROGRESS_S", 0.05)
+    library = WaitingLibrary(data / "documents")
+    embeddings = EmbeddingQueue(data / "models")
+    service = Service(library, VectorFiles(data / "vectors"), embeddings, Speaker(None), 1)
+
+    async def handle(connection: ServerConnection) -> None:
+        await Session(connection, service).run()
+
+    async with serve(handle, "127.0.0.1", 0, subprotocols=[Subprotocol(V1)]) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        async with connect(f"ws://127.0.0.1:{port}", subprotocols=[Subprotocol(V1)]) as connection:
+            client = Client(connection)
+            assert (await client.get())["embedding_dim"] > 0
+            await client.store([f"Page {number}. " + "The elephant is called Jumbo. " * 60 for number in range(40)])
+            for _ in range(3):
+                progress = (await client.until("progress"))[-1]
+                assert (progress["done"], progress["total"] > 32) == (0, True)
+            library.may_write.set()
+            while (progress := (await client.until("progress"))[-1])["done"] < progress["total"]:
+                pass
+    embeddings.close()
