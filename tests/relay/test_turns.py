@@ -210,4 +210,6 @@ async def test_an_id_asked_again_on_the_same_socket_is_found_even_when_the_limit
             await client.send(ask(0))
         again = [told for told in await everything_until_pong(client) if told.get("id") == "0"]
         assert again == [first] * 3
+        await engine.wait_for_frames(5)
+        await everything_until_pong(client)
         assert len(engine.frames) == 5
