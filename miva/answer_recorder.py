@@ -23,9 +23,9 @@ QUIET_S = 3.0
 finished exchange waits for others to be stored with."""
 MOST_CHARACTERS = 1_000_000
 """Characters of one answer's frames that are gathered; what is longer is relayed whole and stored in part."""
-MOST_HELD, LEAST_STORED = 1_000_000, 50_000
+MOST_HELD, LEAST_STORED = 2_000_000, 40_000
 """Characters that all sockets of the process may hold together: beyond, whoever holds LEAST_STORED stores at once."""
-MOST_DELAYED = 2_000_000
+MOST_DELAYED = 1_000_000
 """Characters on their way into the database, beyond which answers wait: an engine may be faster than the database."""
 PATIENCE_S = 2.0
 """The longest such wait. Then the database is late: nobody waits for it until it has stored something, and what comes
