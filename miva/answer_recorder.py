@@ -26,7 +26,8 @@ MOST_CHARACTERS = 1_000_000
 MOST_HELD, LEAST_STORED = 2_000_000, 40_000
 """Characters that all sockets of the process may hold together: beyond, whoever holds LEAST_STORED stores at once."""
 MOST_DELAYED = 1_000_000
-"""Characters on their way into the database, beyond which answers wait: an engine may be faster than the database."""
+"""Characters on their way into the database, beyond which whoever has LEAST_STORED of his own unstored waits: an engine
+may be faster than the database."""
 PATIENCE_S = 2.0
 """The longest such wait. Then the database is late: nobody waits for it until it has stored something, and what comes
 beyond MOST_DELAYED is relayed and not stored."""
@@ -90,6 +91,8 @@ class AnswerRecorder:
         self._owner_id = owner_id
         self._exchanges: list[_Exchange] = []
         """The last one is under way, the others wait to be stored."""
+        self._unstored = 0
+        """Characters of this socket that are gathered or on their way into the database."""
         self._heard_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._order = asyncio.Lock()
@@ -112,6 +115,7 @@ class AnswerRecorder:
             if is_kept and exchange.room >= size:
                 exchange.room -= size
                 exchange.size += size
+                self._unstored += size
                 AnswerRecorder._held += size
                 exchange.frames.append(frame)
         loop = asyncio.get_running_loop()
@@ -122,8 +126,9 @@ class AnswerRecorder:
             self._flush(self._exchanges)
 
     async def wait_for_room(self) -> None:
-        """Lets answers wait while too much is on its way into the database; those at a reader's speed never do."""
-        if AnswerRecorder._delayed <= MOST_DELAYED or AnswerRecorder._is_late:
+        """Lets a socket that has much to store wait while too much is on its way into the database; others never do."""
+        is_calm = AnswerRecorder._delayed <= MOST_DELAYED or self._unstored < LEAST_STORED
+        if is_calm or AnswerRecorder._is_late:
             return
         room = asyncio.get_running_loop().create_future()
         AnswerRecorder._waiting.add(room)
@@ -169,7 +174,9 @@ class AnswerRecorder:
             try:
                 await self._store_patiently([(exchange, frames) for exchange, frames, _ in taken])
             finally:
-                AnswerRecorder._delayed -= sum(size for *_, size in taken)
+                stored = sum(size for *_, size in taken)
+                self._unstored -= stored
+                AnswerRecorder._delayed -= stored
                 if AnswerRecorder._delayed <= MOST_DELAYED:
                     for room in AnswerRecorder._waiting:
                         if not room.done():

@@ -9,29 +9,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import socket
 from collections import deque
 from collections.abc import Sequence
-from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-import aiohappyeyeballs
 import picows
 from picows import WSCloseCode, WSFrame, WSMsgType, WSTransport
 
+from miva.bounded_reads import ReadsInBounds, connected_socket
+
 MOST_WAITING = 8 * 1024
 """Characters that may wait to be read before the engine's socket is left alone; one frame may exceed it."""
-KERNEL_BUFFER = 16 * 1024
-"""Bytes that the kernel may hold of what the engine sent. Left to itself it takes megabytes, picows reads as much at
-once, and all of that is parsed before a pause can begin. Set before the connection is made: where it shrinks later, the
-sender waits for half of the window it first saw, which never comes, and sends 5 times a second (0.2 MB/s from an engine
-on the same machine; RFC 9293, section 3.8.6.2.1)."""
-MOST_READ = 8 * 1024
-"""Bytes read at once, so that a pause begins soon. Left to itself picows reads as much as its buffer holds, and doubles
-that with each read that fills it: a hundred connections whose browsers did not read had 4 MB more."""
-NEXT_ADDRESS_S = 0.25
-"""After so long without an answer the next address of a name is tried too (RFC 8305, section 5)."""
 PING_S = 20.0
 """Silence of the engine after which it is pinged."""
 CLOSE_S = 1.0
@@ -127,7 +116,7 @@ class EngineSocket(picows.WSListener):
     def on_ws_connected(self, transport: WSTransport) -> None:
         self._transport = transport
         below = transport.underlying_transport
-        below.set_protocol(_ReadsInBounds(below.get_protocol()))
+        below.set_protocol(ReadsInBounds(below.get_protocol()))
         self._pinging = self._loop.call_later(PING_S, self._ping)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
@@ -243,33 +232,6 @@ class EngineSocket(picows.WSListener):
             self._transport.underlying_transport.resume_reading()
 
 
-class _ReadsInBounds(asyncio.BufferedProtocol):
-    """picows' own protocol, which is given MOST_READ bytes at once and not as many as there are."""
-
-    def __init__(self, inner: Any) -> None:
-        self._inner = inner
-
-    def get_buffer(self, sizehint: int) -> memoryview:
-        buffer: memoryview = self._inner.get_buffer(sizehint)
-        return buffer[:MOST_READ]
-
-    def buffer_updated(self, nbytes: int) -> None:
-        self._inner.buffer_updated(nbytes)
-
-    def eof_received(self) -> bool | None:
-        kept_open: bool | None = self._inner.eof_received()
-        return kept_open
-
-    def pause_writing(self) -> None:
-        self._inner.pause_writing()
-
-    def resume_writing(self) -> None:
-        self._inner.resume_writing()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._inner.connection_lost(exc)
-
-
 async def connect(
     url: str,
     *,
@@ -295,7 +257,7 @@ async def connect(
                 extra_headers=offered,
                 max_redirects=0,
                 proxy=_proxy_for(url),
-                socket_factory=_connected_socket,
+                socket_factory=connected_socket,
             )
     except (picows.WSError, ValueError, EOFError) as why:
         raise OSError(str(why)) from why
@@ -307,22 +269,6 @@ async def connect(
         raise OSError("the engine selected a subprotocol that was not offered")
     listener.subprotocol = selected
     return listener
-
-
-async def _connected_socket(address: picows.WSParsedURL) -> socket.socket:
-    """A TCP connection to where the URL points; raises OSError."""
-    loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
-    return await aiohappyeyeballs.start_connection(
-        found, happy_eyeballs_delay=NEXT_ADDRESS_S, socket_factory=_bounded_socket
-    )
-
-
-def _bounded_socket(info: aiohappyeyeballs.AddrInfoType) -> socket.socket:
-    family, kind, protocol, *_ = info
-    made = socket.socket(family, kind, protocol)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, KERNEL_BUFFER)
-    return made
 
 
 async def _settled(transport: WSTransport) -> None:

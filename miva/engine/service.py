@@ -30,7 +30,7 @@ R = TypeVar("R")
 
 # A question about a document that is just arriving waits so long for the pages already sent, then goes without.
 SETTLE_S = 2.0
-# A question about one that has arrived waits so long until it is kept, and has vectors, then goes without.
+# A question about one that has arrived waits so long until it is kept, so that it may have vectors, then goes without.
 SETTLE_KEPT_S = 0.5
 # A question about a document that lacks only so few vectors waits so long for them.
 SETTLE_VECTORS_S = 0.5

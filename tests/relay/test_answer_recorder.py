@@ -58,6 +58,21 @@ async def test_a_flood_waits_until_its_beginning_is_stored(database: Database) -
     assert database.stored == 800_000
 
 
+async def test_a_short_answer_does_not_wait_for_the_flood_of_others(database: Database) -> None:
+    flooding, short = asked(), asked()
+    for _ in range(4):
+        flooding.heard(PIECE)
+    waiting = asyncio.create_task(flooding.wait_for_room())
+    short.heard(["It is Alpha."])
+    async with asyncio.timeout(1):
+        await short.wait_for_room()
+    assert not waiting.done()
+    database.is_there.set()
+    await waiting
+    await asyncio.gather(flooding.close(), short.close())
+    assert database.stored == 400_012
+
+
 async def test_a_database_that_does_not_answer_holds_an_answer_up_once(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,7 +16,8 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from miva import engine_socket, engine_unix_socket
-from miva.engine_socket import MOST_READ, MOST_WAITING, EngineSocket, SocketEnded, connect
+from miva.bounded_reads import MOST_READ
+from miva.engine_socket import MOST_WAITING, EngineSocket, SocketEnded, connect
 
 Handler = Callable[[ServerConnection], Awaitable[None]]
 
@@ -203,6 +204,38 @@ async def test_a_server_that_hangs_up_in_the_handshake_is_an_error() -> None:
         port = server.sockets[0].getsockname()[1]
         with pytest.raises(OSError):
             await connect(f"ws://127.0.0.1:{port}/", most=1000, within_s=5, ping_timeout_s=60)
+
+
+async def test_an_engine_behind_a_proxy_is_reached_through_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+        writer.close()
+
+    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append((await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")[0])
+        there, back = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        await asyncio.gather(pump(reader, back), pump(there, writer))
+
+    async def counts(connection: ServerConnection) -> None:
+        for number in range(500):
+            await connection.send(f"{number}" + "x" * 1_000)
+
+    async with serve(counts, "127.0.0.1", 0, compression=None) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        async with await asyncio.start_server(proxy, "127.0.0.1", 0) as listening:
+            monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}")
+            monkeypatch.delenv("no_proxy", raising=False)
+            monkeypatch.delenv("NO_PROXY", raising=False)
+            link = await connect("ws://engine.invalid:81/", most=1_000_000, within_s=10, ping_timeout_s=60)
+            messages, _ = await rest_of(link)
+            await link.close()
+    assert asked == [b"CONNECT engine.invalid:81 HTTP/1.1"]
+    assert messages == [f"{number}" + "x" * 1_000 for number in range(500)]
 
 
 async def test_a_unix_socket_and_a_subprotocol(tmp_path: Path) -> None:
