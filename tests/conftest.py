@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import signal
 import tempfile
 
 import django
@@ -15,3 +16,7 @@ os.environ["MIVA_DATA_DIR"] = _data
 # Here and not in pyproject.toml: pytest-django would read the settings before this file is loaded.
 os.environ["DJANGO_SETTINGS_MODULE"] = "epsilon.settings"
 django.setup()  # so that the conftest.py of a folder may import models
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell's background jobs ignore Ctrl-C, and so would every server that a test stops with it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
