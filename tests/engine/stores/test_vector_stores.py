@@ -7,6 +7,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import faiss
 import numpy as np
 import psycopg
 import pytest
@@ -204,6 +205,20 @@ def test_a_broken_faiss_file_counts_as_not_there(tmp_path: Path) -> None:
         file.write_bytes(file.read_bytes()[:-100])
         assert store.count("document") == left
         assert len(store.nearest(["document"], rows[:1], 3 * ROWS)) == left
+    store.add("document", 0, rows)
+    assert_holds(store, "document", rows)
+
+
+def test_a_faiss_file_of_another_kind_counts_as_not_there(tmp_path: Path) -> None:
+    rows = vectors(100)
+    store = KEPT["faiss"](tmp_path, "")
+    store.add("document", 0, rows)
+    (file,) = tmp_path.rglob("*.faiss")
+    halves = faiss.IndexScalarQuantizer(DIMENSION, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
+    halves.add(rows)
+    faiss.write_index(halves, str(file))
+    assert store.count("document") == 0
+    assert store.nearest(["document"], rows[:1], 3) == []
     store.add("document", 0, rows)
     assert_holds(store, "document", rows)
 
