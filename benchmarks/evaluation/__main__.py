@@ -94,7 +94,7 @@ def sizes(bench: Bench, whole: EvaluationSet, database: str) -> tuple[str, list[
         running.look()
         figures.append(Figure("most memory of server, engine and readers meanwhile", running.peak / 1e6, "MB"))
     chunks = store_sizes.QUICK_CHUNKS if bench.quick else store_sizes.CHUNKS
-    given = store_sizes.synthetic(texts, chunks, SEED)
+    given = store_sizes.synthetic(texts, MiniLM(), chunks, SEED)
     for name, opener in STORES.items():
         figures += store_sizes.measure(bench, name, opener, given)
     return table(figures), figures

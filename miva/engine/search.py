@@ -184,13 +184,28 @@ def _nearest(documents: Sequence[Asked], vector: Vectors) -> dict[Place, float]:
 
 
 def _cosines(documents: Sequence[Asked], places: list[Place], vector: Vectors) -> dict[Place, float]:
-    wanted: defaultdict[int, list[int]] = defaultdict(list)
+    number_of = {document.id: number for number, document in enumerate(documents)}
+    wanted: defaultdict[VectorStore, defaultdict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for number, chunk in places:
-        wanted[number].append(chunk)
+        wanted[documents[number].vectors][documents[number].id].append(chunk)
     return {
-        (number, chunk): cosine
-        for number, chunks in wanted.items()
-        for chunk, cosine in documents[number].vectors.cosines(documents[number].id, chunks, vector).items()
+        (number_of[document], chunk): cosine
+        for store, chunks in wanted.items()
+        for (document, chunk), cosine in store.cosines_of(chunks, vector).items()
+    }
+
+
+def _passages(documents: Sequence[Asked], places: Sequence[Place]) -> dict[Place, list[Passage]]:
+    """The sentences of these chunks."""
+    kinds: defaultdict[type[Index], list[Place]] = defaultdict(list)
+    for place in places:
+        kinds[type(documents[place[0]].index)].append(place)
+    return {
+        place: passages
+        for kind, own in kinds.items()
+        for place, passages in zip(
+            own, kind.passages_of([(documents[number].index, chunk) for number, chunk in own]), strict=True
+        )
     }
 
 
@@ -200,12 +215,13 @@ def _distinct(documents: Sequence[Asked], scores: dict[Place, float]) -> list[tu
     Headings do not count for that: pages that repeat each other often differ in what stands above them.
     """
     ranked = heapq.nsmallest(_CANDIDATES, scores.items(), key=lambda item: (-item[1], item[0]))
+    ahead = _passages(documents, [place for place, _ in ranked[:TOP_CHUNKS]])  # most often it is these
     chosen: list[tuple[Place, float, list[Passage]]] = []
     said: set[str] = set()
     for place, score in ranked:
         if len(chosen) == TOP_CHUNKS:
             break
-        passages = documents[place[0]].index.chunk_passages(place[1])
+        passages = (ahead if place in ahead else _passages(documents, [place]))[place]
         telling = [passage for passage in passages if not passage.heading] or passages
         words = {plain_words(passage.text) for passage in telling}
         if not chosen or words - said:

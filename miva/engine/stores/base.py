@@ -7,7 +7,7 @@ knows who may see what: only the ids that a question names are ever looked at.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Self, TypeAlias
@@ -107,6 +107,11 @@ class Index(ABC):
     @abstractmethod
     def chunk_passages(self, chunk: int) -> list[Passage]:
         """The sentences of one chunk in reading order."""
+
+    @classmethod
+    def passages_of(cls, places: Sequence[tuple[Self, int]]) -> list[list[Passage]]:
+        """The sentences of several chunks, in their order: in one go, where their database is far away."""
+        return [index.chunk_passages(chunk) for index, chunk in places]
 
     @abstractmethod
     def page_passages(self, page: int, limit: int) -> list[Passage]:
@@ -237,6 +242,14 @@ class VectorStore(ABC):
     @abstractmethod
     def cosines(self, document: str, chunks: Sequence[int], question: Vectors) -> dict[int, float]:
         """How near these chunks are; those without a vector are left out."""
+
+    def cosines_of(self, wanted: Mapping[str, Sequence[int]], question: Vectors) -> dict[tuple[str, int], float]:
+        """The same for chunks of several documents: in one go, where their database is far away."""
+        return {
+            (document, chunk): cosine
+            for document, chunks in wanted.items()
+            for chunk, cosine in self.cosines(document, chunks, question).items()
+        }
 
     @abstractmethod
     def forget(self, document: str) -> None:

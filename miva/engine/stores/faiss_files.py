@@ -12,7 +12,7 @@ import hashlib
 import importlib
 import os
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -22,7 +22,7 @@ import numpy as np
 from miva.engine.stores.base import MODEL, NearChunk, StoreError, VectorStore
 from miva.engine.vectors import DIMENSION, SCALE, Vectors, quantise
 
-ROWS = 4096
+ROWS = 8192
 _CACHED_FILES = 256
 
 _Index: TypeAlias = Any  # FAISS tells no types
@@ -87,9 +87,12 @@ class FaissFiles(VectorStore):
 
     def cosines(self, document: str, chunks: Sequence[int], question: Vectors) -> dict[int, float]:
         found: dict[int, float] = {}
+        wanted: defaultdict[int, list[int]] = defaultdict(list)
+        for chunk in chunks:
+            wanted[chunk // ROWS].append(chunk)
         with self._lock:
             for number, index in enumerate(self._indices(document)):
-                here = [chunk for chunk in chunks if 0 <= chunk - number * ROWS < index.ntotal]
+                here = [chunk for chunk in wanted[number] if chunk - number * ROWS < index.ntotal]
                 if here:
                     rows = index.reconstruct_batch(np.array(here, np.int64) - number * ROWS)
                     found |= zip(here, map(float, rows @ question[0] / SCALE), strict=True)

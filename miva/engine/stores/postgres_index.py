@@ -46,16 +46,23 @@ FROM generate_series(1, %s) n, generate_series(1, n) place GROUP BY n
 """
 _PASSAGES = """
 SELECT s.sentence, s.page, s.start, substr(c.text, s.start - c.start + 1, s.stop - s.start), s.heading
-FROM miva_engine.sentences s JOIN miva_engine.chunks c ON c.document = s.document AND c.chunk = {chunk}
+FROM miva_engine.sentences s JOIN miva_engine.chunks c ON c.document = s.document AND c.chunk = s.chunk
 WHERE s.document = %s AND {which} ORDER BY s.sentence LIMIT %s
 """
-# The chunk's bounds are found first: told as "BETWEEN c.first AND c.last" all sentences of the document would be read.
-_BOUND = "(SELECT {} FROM miva_engine.chunks WHERE document = %s AND chunk = %s)"
-_OF_CHUNK = _PASSAGES.format(
-    chunk="%s", which=f"s.sentence BETWEEN {_BOUND.format('first')} AND {_BOUND.format('last')}"
-)
-_OF_PAGE = _PASSAGES.format(chunk="s.chunk", which="s.page = %s")
-_HEADINGS = _PASSAGES.format(chunk="s.chunk", which="s.heading")
+# Chunk by chunk, whatever the planner believes about the tables: joined, all sentences of a document would be read.
+_OF_CHUNKS = """
+SELECT w.place, s.sentence, s.page, s.start, substr(c.text, s.start - c.start + 1, s.stop - s.start), s.heading
+FROM unnest(%s::bigint[], %s::integer[]) WITH ORDINALITY AS w (document, chunk, place)
+CROSS JOIN LATERAL (
+    SELECT first, last, start, text FROM miva_engine.chunks
+    WHERE document = w.document AND chunk = w.chunk OFFSET 0) AS c
+CROSS JOIN LATERAL (
+    SELECT sentence, page, start, stop, heading FROM miva_engine.sentences
+    WHERE document = w.document AND sentence BETWEEN c.first AND c.last OFFSET 0) AS s
+ORDER BY w.place, s.sentence
+"""
+_OF_PAGE = _PASSAGES.format(which="s.page = %s")
+_HEADINGS = _PASSAGES.format(which="s.heading")
 
 
 class KeywordRows:
@@ -117,8 +124,16 @@ class PostgresIndex(Index):
         return [(index.chunks, {term: found[index][term] for term in terms}) for index in indices]
 
     def chunk_passages(self, chunk: int) -> list[Passage]:
-        place = (self.number, chunk)
-        return self._passages(_OF_CHUNK, chunk, self.number, *place, *place, None)
+        return self.passages_of([(self, chunk)])[0]
+
+    @classmethod
+    def passages_of(cls, places: Sequence[tuple[Self, int]]) -> list[list[Passage]]:
+        found: list[list[Passage]] = [[] for _ in places]
+        if places:
+            parameters = ([index.number for index, _ in places], [int(chunk) for _, chunk in places])
+            for place, *row in places[0][0].rows.database.query(_OF_CHUNKS, parameters):
+                found[place - 1].append(Passage(*row))
+        return found
 
     def page_passages(self, page: int, limit: int) -> list[Passage]:
         return self._passages(_OF_PAGE, self.number, page, limit)

@@ -8,7 +8,7 @@ their rows are compared one by one, which is exact and takes about 0.8 µs of th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,13 @@ _ROWS_A_WRITE = 500
 _BY_DISTANCE = "SELECT document, chunk, 1 - (vector <=> %s::halfvec) FROM miva_engine.vectors"
 # The "+ 0" keeps the planner from its index, which would be wrong about a few documents among many.
 _EXACT = f"{_BY_DISTANCE} WHERE document = ANY(%s) ORDER BY (vector <=> %s::halfvec) + 0 LIMIT %s"
+# The keys of single rows, each looked up by itself whatever the planner believes about the tables.
+_OF_PLACES = """
+SELECT w.id, w.chunk, 1 - (v.vector <=> %s::halfvec) FROM unnest(%s::bytea[], %s::integer[]) AS w (id, chunk)
+CROSS JOIN LATERAL (SELECT number FROM miva_engine.embedded WHERE id = w.id AND model = %s OFFSET 0) AS e
+CROSS JOIN LATERAL (
+    SELECT vector FROM miva_engine.vectors WHERE document = e.number AND chunk = w.chunk OFFSET 0) AS v
+"""
 _BY_INDEX = f"{_BY_DISTANCE} WHERE document = ANY(%s) ORDER BY vector <=> %s::halfvec LIMIT %s"
 # For this transaction only: go on where the filter leaves too little, and take no other way than the index.
 _INDEX_SETTINGS = """
@@ -79,12 +86,13 @@ class PostgresVectors(VectorStore):
         return sorted(found, key=lambda near: -near.cosine)
 
     def cosines(self, document: str, chunks: Sequence[int], question: Vectors) -> dict[int, float]:
-        numbers = [number for number, *_ in self._embedded([document])]
-        rows = self._database.query(
-            f"{_BY_DISTANCE} WHERE document = ANY(%s) AND chunk = ANY(%s)",
-            (_text(question), numbers, list(map(int, chunks))),
-        )
-        return {chunk: cosine for _, chunk, cosine in rows}
+        return {chunk: cosine for (_, chunk), cosine in self.cosines_of({document: chunks}, question).items()}
+
+    def cosines_of(self, wanted: Mapping[str, Sequence[int]], question: Vectors) -> dict[tuple[str, int], float]:
+        places = [(document.encode(), int(chunk)) for document, chunks in wanted.items() for chunk in chunks]
+        ids, numbers = [document for document, _ in places], [chunk for _, chunk in places]
+        rows = self._database.query(_OF_PLACES, (_text(question), ids, numbers, MODEL))
+        return {(bytes(document).decode(), chunk): cosine for document, chunk, cosine in rows}
 
     def forget(self, document: str) -> None:
         self._database.run(lambda connection: _forget(connection, document), WRITE_S)
