@@ -103,7 +103,7 @@ def test_a_long_document_tells_each_page_its_own_line() -> None:
 @pytest.mark.parametrize("name", list(stores.STORES))
 def test_a_store_is_filled_and_searched(bench: Bench, name: str) -> None:
     load = store_sizes.synthetic({"harbour.pdf": HARBOUR, "bees.pdf": BEES}, MiniLM(), 60, seed=2)
-    assert (len(load.texts), load.vectors.shape, len(load.questions)) == (60, (60, 384), 50)
+    assert (len(load.texts), load.vectors.shape, len(load.questions)) == (60, (60, 384), 60)
     figures = store_sizes.measure(bench, name, stores.STORES[name], load)
     assert [figure.value > 0 for figure in figures] == [True, True, True]
     assert figures[2].value >= 90

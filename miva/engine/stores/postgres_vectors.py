@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import psycopg
 
 from miva.engine.stores.base import MODEL, NearChunk, VectorStore
 from miva.engine.stores.postgres_connections import WRITE_S, Connection, PostgresDatabase, Row
@@ -23,6 +24,11 @@ _FEWEST_CANDIDATES, _MOST_CANDIDATES = 200, 1000
 """How many rows the index looks at; 1000 is the most that pgvector takes."""
 _ROWS_A_WRITE = 500
 
+# The sum over all is only made where it is asked for.
+_EMBEDDED = """
+SELECT number, id, chunks, CASE WHEN sum(chunks) OVER () > %s THEN (SELECT sum(chunks) FROM miva_engine.embedded) END
+FROM miva_engine.embedded WHERE id = ANY(%s) AND model = %s
+"""
 _BY_DISTANCE = "SELECT document, chunk, 1 - (vector <=> %s::halfvec) FROM miva_engine.vectors"
 # The "+ 0" keeps the planner from its index, which would be wrong about a few documents among many.
 _EXACT = f"{_BY_DISTANCE} WHERE document = ANY(%s) ORDER BY (vector <=> %s::halfvec) + 0 LIMIT %s"
@@ -33,12 +39,13 @@ CROSS JOIN LATERAL (SELECT number FROM miva_engine.embedded WHERE id = w.id AND 
 CROSS JOIN LATERAL (
     SELECT vector FROM miva_engine.vectors WHERE document = e.number AND chunk = w.chunk OFFSET 0) AS v
 """
-_BY_INDEX = f"{_BY_DISTANCE} WHERE document = ANY(%s) ORDER BY vector <=> %s::halfvec LIMIT %s"
-# For this transaction only: go on where the filter leaves too little, and take no other way than the index.
-_INDEX_SETTINGS = """
+# Sent as one message, which the server takes as one transaction: the settings end with it. They say: go on where the
+# filter leaves too little, and take no other way than the index.
+_BY_INDEX = f"""
 SELECT set_config('hnsw.ef_search', %s, true), set_config('hnsw.iterative_scan', 'relaxed_order', true),
     set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
-    set_config('enable_sort', 'off', true)
+    set_config('enable_sort', 'off', true);
+{_BY_DISTANCE} WHERE document = ANY(%s::bigint[]) ORDER BY vector <=> %s::halfvec LIMIT %s
 """
 # COPY's binary format: a row's number of fields, then each field behind its length (postgresql.org/docs, "COPY").
 _ROW = np.dtype(
@@ -63,7 +70,7 @@ class PostgresVectors(VectorStore):
             raise
 
     def count(self, document: str) -> int:
-        return sum(chunks for _, _, chunks in self._embedded([document]))
+        return sum(chunks for _, _, chunks, _ in self._embedded([document]))
 
     def add(self, document: str, first: int, vectors: Vectors) -> None:
         if len(vectors):
@@ -71,14 +78,14 @@ class PostgresVectors(VectorStore):
 
     def nearest(self, documents: Sequence[str], question: Vectors, most: int) -> list[NearChunk]:
         embedded = self._embedded(documents)
-        names = {number: bytes(document).decode() for number, document, _ in embedded}
+        names = {number: bytes(document).decode() for number, document, *_ in embedded}
         if not names or most < 1:
             return []
-        asked = sum(chunks for *_, chunks in embedded)
+        asked = sum(chunks for _, _, chunks, _ in embedded)
         vector = _text(question)
         parameters = (vector, list(names), vector, most)
         rows: list[Row] = []
-        if asked > EXACT_CHUNKS and (candidates := self._candidates(asked, most)) <= _MOST_CANDIDATES:
+        if asked > EXACT_CHUNKS and (candidates := _candidates(embedded[0][3], asked, most)) <= _MOST_CANDIDATES:
             rows = self._database.run(lambda connection: _by_index(connection, parameters, candidates))
         if len(rows) < min(most, asked):  # the index gave up too early, or was not asked
             rows = self._database.query(_EXACT, parameters)
@@ -101,22 +108,21 @@ class PostgresVectors(VectorStore):
         self._database.close()
 
     def _embedded(self, documents: Sequence[str]) -> list[Row]:
-        """The number, id and count of those documents that have vectors of this model."""
-        return self._database.query(
-            "SELECT number, id, chunks FROM miva_engine.embedded WHERE id = ANY(%s) AND model = %s",
-            ([document.encode() for document in documents], MODEL),
-        )
+        """The number, id and count of those documents that have vectors of this model; and, where they are so many that
+        the index may be asked, how many vectors there are in all."""
+        return self._database.query(_EMBEDDED, (EXACT_CHUNKS, [document.encode() for document in documents], MODEL))
 
-    def _candidates(self, asked: int, most: int) -> int:
-        """How many rows the index must look at, so that twice as many as are wanted are of the asked documents."""
-        ((held,),) = self._database.query("SELECT sum(chunks) FROM miva_engine.embedded")
-        return max(_FEWEST_CANDIDATES, 2 * most * int(held or asked) // asked)
+
+def _candidates(held: int, asked: int, most: int) -> int:
+    """How many rows the index must look at, so that twice as many as are wanted are of the asked documents."""
+    return max(_FEWEST_CANDIDATES, 2 * most * held // asked)
 
 
 def _by_index(connection: Connection, parameters: tuple[object, ...], candidates: int) -> list[Row]:
-    with connection.transaction():
-        connection.execute(_INDEX_SETTINGS, (str(candidates),))
-        return connection.execute(_BY_INDEX, parameters).fetchall()
+    with psycopg.ClientCursor(connection) as cursor:  # the other kind sends one statement at a time
+        cursor.execute(_BY_INDEX, (str(candidates), *parameters))
+        cursor.nextset()
+        return cursor.fetchall()
 
 
 def _add(connection: Connection, document: str, first: int, vectors: Vectors) -> None:
@@ -161,4 +167,5 @@ def _forget(connection: Connection, document: str) -> None:
 
 
 def _text(question: Vectors) -> str:
-    return str(question[0].tolist())
+    """As a halfvec is written: five digits are more than it keeps."""
+    return "[" + ",".join([f"{number:.5g}" for number in question[0].tolist()]) + "]"

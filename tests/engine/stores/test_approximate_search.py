@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import psycopg
 import pytest
 
 from miva.engine.stores import postgres_vectors
 from miva.engine.stores.base import VectorStore
 from miva.engine.stores.matrix_vectors import EXACT_CHUNKS, VectorsInMemory
+from miva.engine.stores.postgres_connections import Connection
 from miva.engine.stores.postgres_vectors import PostgresVectors
 from miva.engine.vectors import Vectors
 from tests.engine.stores.material import question_near, vectors
@@ -90,16 +90,22 @@ def test_a_few_documents_among_many_are_searched_exactly(hnsw: Hnsw, monkeypatch
     assert recall(hnsw.store, some) >= 0.99
 
 
-def test_the_plans_are_those_that_were_meant(hnsw: Hnsw) -> None:
+def test_the_plans_are_those_that_were_meant(hnsw: Hnsw, monkeypatch: pytest.MonkeyPatch) -> None:
     row = hnsw.large["large"][:1]
     parameters = (str(row[0].tolist()), [1], str(row[0].tolist()), MOST)
     database = hnsw.store._database
     exact = database.query(f"EXPLAIN {postgres_vectors._EXACT}", parameters)
     assert "vectors_hnsw" not in str(exact)
+    explained = postgres_vectors._BY_INDEX.replace("SELECT document", "EXPLAIN SELECT document")
+    monkeypatch.setattr(postgres_vectors, "_BY_INDEX", explained)
+    by_index = database.run(lambda connection: postgres_vectors._by_index(connection, parameters, 200))
+    assert "vectors_hnsw" in str(by_index)
 
-    def by_index(connection: psycopg.Connection) -> object:
-        with connection.transaction():
-            connection.execute(postgres_vectors._INDEX_SETTINGS, ("200",))
-            return connection.execute(f"EXPLAIN {postgres_vectors._BY_INDEX}", parameters).fetchall()
 
-    assert "vectors_hnsw" in str(database.run(by_index))
+def test_what_is_set_for_the_index_ends_with_its_search(hnsw: Hnsw) -> None:
+    def setting_after(connection: Connection) -> object:
+        row = hnsw.large["large"][:1]
+        postgres_vectors._by_index(connection, (str(row[0].tolist()), [1], str(row[0].tolist()), MOST), 200)
+        return connection.execute("SELECT current_setting('enable_seqscan')").fetchone()
+
+    assert hnsw.store._database.run(setting_after) == ("on",)
