@@ -14,6 +14,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+from tests.migrated import lend_database
 from tests.models import lend_model
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -59,7 +60,12 @@ def command_for(server: str, port: int, application: str = APPLICATION) -> list[
 
 
 class Product:
-    """One server; its address stays the same over restarts. `environment` goes on top of this process's."""
+    """One server; its address stays the same over restarts. `environment` goes on top of this process's.
+
+    It begins with a migrated database, unless `is_first_start` is set: then as on a user's machine, with none.
+    """
+
+    is_first_start = False
 
     def __init__(self, folder: Path, server: str = "uvicorn", **environment: str) -> None:
         self.folder = folder
@@ -87,6 +93,8 @@ class Product:
 
     def start(self) -> Product:
         """Returns when the server answers; raises RuntimeError with its last words where it does not."""
+        if not self.is_first_start and not {"DATABASE_URL", "MIVA_DATA_DIR"} & set(self.settings):
+            lend_database(self.data)
         if not {"MIVA_ENGINE_URL", "MIVA_DATA_DIR"} & set(self.settings):
             self.data.mkdir(exist_ok=True, mode=0o700)
             lend_model(self.data / "engine")

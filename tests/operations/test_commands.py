@@ -50,6 +50,7 @@ async def test_a_server_alone_answers_a_question_about_a_pdf_and_leaves_nothing_
     server: str, tmp_path: Path
 ) -> None:
     product = Product(tmp_path, server)
+    product.is_first_start = True
     try:
         product.start()
         assert product.process is not None
