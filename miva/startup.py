@@ -18,6 +18,7 @@ from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
 from miva import engine_process, stopping
+from miva.allocator import use_few_arenas
 from miva.checks import problems_in_words
 from miva.documents import reader
 from miva.eventlog import log
@@ -99,6 +100,7 @@ def stop_parts() -> None:
 
 def prepare_server() -> None:
     """All of the above, in a thread: servers import us inside their event loop, where Django's ORM refuses."""
+    use_few_arenas()
     failure: list[BaseException] = []
 
     def work() -> None:
