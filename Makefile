@@ -7,7 +7,7 @@ PIP_QUIET := --quiet --disable-pip-version-check
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 
-# Bytecode is kept whatever the shell says: without it each start compiles all sources anew and takes three times as long.
+# Bytecode is kept whatever the shell says: without it each start compiles all sources anew and takes more than twice as long.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: run test faults bench bench-quick eval llm lint types format corpus clean help

@@ -184,15 +184,12 @@ def _nearest(documents: Sequence[Asked], vector: Vectors) -> dict[Place, float]:
 
 
 def _cosines(documents: Sequence[Asked], places: list[Place], vector: Vectors) -> dict[Place, float]:
-    number_of = {document.id: number for number, document in enumerate(documents)}
     wanted: defaultdict[VectorStore, defaultdict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for number, chunk in places:
         wanted[documents[number].vectors][documents[number].id].append(chunk)
-    return {
-        (number_of[document], chunk): cosine
-        for store, chunks in wanted.items()
-        for (document, chunk), cosine in store.cosines_of(chunks, vector).items()
-    }
+    found = {key: near for store, own in wanted.items() for key, near in store.cosines_of(own, vector).items()}
+    keys = {place: (documents[place[0]].id, place[1]) for place in places}  # a document may be asked under two names
+    return {place: found[key] for place, key in keys.items() if key in found}
 
 
 def _passages(documents: Sequence[Asked], places: Sequence[Place]) -> dict[Place, list[Passage]]:

@@ -9,12 +9,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from miva.engine import search
+from miva.engine.search import Asked
 from miva.engine.stores.base import Index, Postings
 from miva.engine.stores.common_words import COMMON
+from miva.engine.stores.matrix_vectors import VectorsInMemory
 from miva.engine.stores.postgres_library import PostgresLibrary
+from miva.engine.stores.sqlite_index import SqliteIndex
 from miva.engine.stores.sqlite_library import SqliteLibrary
 from miva.engine.text import query_terms
-from tests.engine.stores.material import PAGES, draft, new_id, plain
+from tests.engine.stores.material import PAGES, draft, new_id, plain, vectors
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -175,3 +179,13 @@ def test_the_same_weights_on_random_text(
         assert index.chunk_passages(chunk) == made.chunk_passages(chunk)
     postgres.forget(document)
     assert not any(plain(index.postings(terms)).values())
+
+
+def test_a_document_that_is_asked_under_two_names_is_as_near_under_both() -> None:
+    index, store, rows = SqliteIndex.in_memory(), VectorsInMemory(), vectors(2)
+    index.add_page(1, "The zebra crossing is closed.")
+    store.add("document", 0, rows)
+    asked = [Asked("document", name, index, store) for name in ("one.pdf", "other.pdf")]
+    near = search._cosines(asked, [(0, 0), (1, 0), (1, 1), (1, 7)], rows[:1])
+    assert near == pytest.approx({(0, 0): 1, (1, 0): 1, (1, 1): float(rows[0] @ rows[1])}, abs=0.01)
+    index.close()
