@@ -14,7 +14,7 @@ from uuid import UUID
 from miva import history
 from miva.in_thread import in_thread
 from miva.protocol import engine
-from miva.protocol.events import Delta, Done, Failed, Reply, Source, Sources
+from miva.protocol.events import Done, Failed, Reply, Source, Sources
 
 logger = logging.getLogger("miva.answer_recorder")
 
@@ -109,15 +109,15 @@ class AnswerRecorder:
         if not self._exchanges:
             return
         exchange = self._exchanges[-1]
-        is_kept = not (AnswerRecorder._is_late and AnswerRecorder._delayed > MOST_DELAYED)
-        for frame in frames:
-            size = len(frame)
-            if is_kept and exchange.room >= size:
-                exchange.room -= size
-                exchange.size += size
-                self._unstored += size
-                AnswerRecorder._held += size
-                exchange.frames.append(frame)
+        if not (AnswerRecorder._is_late and AnswerRecorder._delayed > MOST_DELAYED):
+            size = sum(map(len, frames))
+            if size > exchange.room:
+                frames, size = _fitting(frames, exchange.room)
+            exchange.room -= size
+            exchange.size += size
+            self._unstored += size
+            AnswerRecorder._held += size
+            exchange.frames += frames
         loop = asyncio.get_running_loop()
         self._heard_at = loop.time()
         if self._timer is None:
@@ -196,6 +196,16 @@ class AnswerRecorder:
                     await asyncio.sleep(pause_s)
 
 
+def _fitting(frames: Sequence[str], room: int) -> tuple[list[str], int]:
+    """Those that fit into so many characters together, and how many they have."""
+    fitting, size = [], 0
+    for frame in frames:
+        if size + len(frame) <= room:
+            fitting.append(frame)
+            size += len(frame)
+    return fitting, size
+
+
 def _store(owner_id: UUID, taken: Sequence[tuple[_Exchange, list[str]]]) -> None:
     new: list[tuple[_Exchange, history.Exchange]] = []
     for exchange, frames in taken:
@@ -219,10 +229,11 @@ def what_is_said(frames: Sequence[str], last: _Last = _Last.NOTHING) -> Said:
     sources: tuple[Source, ...] = ()
     is_whole = False
     for frame in frames:
+        if (piece := engine.piece(frame)) is not None:  # nearly all
+            texts += ("\n\n", piece) if last is _Last.REPLY else (piece,)
+            last = _Last.PIECE
+            continue
         match engine.read(frame):
-            case Delta(text):
-                texts += ("\n\n", text) if last is _Last.REPLY else (text,)
-                last = _Last.PIECE
             case Reply(text=text):
                 texts += (text,) if last is _Last.NOTHING else ("\n\n", text)
                 last = _Last.REPLY

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 from typing import Any
 
 import aiohappyeyeballs
@@ -17,6 +18,9 @@ on the same machine; RFC 9293, section 3.8.6.2.1)."""
 MOST_READ = 8 * 1024
 """Bytes read at once, so that a pause begins soon. Left to itself picows reads as much as its buffer holds, and doubles
 that with each read that fills it: a hundred connections whose browsers did not read had 4 MB more."""
+READ_BUFFER = 12 * 1024
+"""Bytes of picows' buffer for what is read: it is doubled when more than nine tenths of it are full, so that MOST_READ
+and the beginning of a small frame must be less than that."""
 NEXT_ADDRESS_S = 0.25
 """After so long without an answer the next address of a name is tried too (RFC 8305, section 5)."""
 
@@ -38,10 +42,14 @@ def _bounded_socket(info: aiohappyeyeballs.AddrInfoType) -> socket.socket:
 
 
 class ReadsInBounds(asyncio.BufferedProtocol):
-    """picows' own protocol, which is given MOST_READ bytes at once and not as many as there are."""
+    """picows' own protocol, which is given MOST_READ bytes at once and not as many as there are.
 
-    def __init__(self, inner: Any) -> None:
+    `after_read` is called when it has worked on what was read.
+    """
+
+    def __init__(self, inner: Any, after_read: Callable[[], None]) -> None:
         self._inner = inner
+        self._after_read = after_read
 
     def get_buffer(self, sizehint: int) -> memoryview:
         buffer: memoryview = self._inner.get_buffer(sizehint)
@@ -49,6 +57,7 @@ class ReadsInBounds(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         self._inner.buffer_updated(nbytes)
+        self._after_read()
 
     def eof_received(self) -> bool | None:
         kept_open: bool | None = self._inner.eof_received()

@@ -16,6 +16,7 @@ from channels.exceptions import StopConsumer
 from django.conf import settings
 
 from miva import sockets
+from miva.asgi_extension import SEND_TEXTS
 from miva.choosing import dialogue_for
 from miva.dialogues import Dialogue
 from miva.identity import Speaker
@@ -62,6 +63,7 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Hands on the socket's messages one by one (Channels would start tasks for each, to listen to a layer too)."""
         self.scope, self.base_send = scope, send
+        self._sends_many = SEND_TEXTS in scope.get("extensions", {})
         with contextlib.suppress(StopConsumer):
             while True:
                 await self.dispatch(await receive())
@@ -167,12 +169,19 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
         self._dialogues.add(dialogue)
         return dialogue
 
-    async def _send(self, text: str) -> None:
-        if self._is_open:
-            try:
-                await self.base_send({"type": "websocket.send", "text": text or _EmptyText()})
-            except (OSError, RuntimeError):  # the client is gone; its disconnect is on the way
-                self._is_open = False
+    async def _send(self, *texts: str) -> None:
+        """Text frames in order; in one step where the server knows how, which costs half as much."""
+        if not self._is_open:
+            return
+        try:
+            if self._sends_many:
+                await self.base_send({"type": SEND_TEXTS, "texts": texts})
+                return
+            for text in texts:
+                if self._is_open:
+                    await self.base_send({"type": "websocket.send", "text": text or _EmptyText()})
+        except (OSError, RuntimeError):  # the client is gone; its disconnect is on the way
+            self._is_open = False
 
     async def _close(self, code: int) -> None:
         if self._is_open:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 from uuid import uuid4
 
@@ -25,7 +25,11 @@ from miva.protocol.errors import BadFrame, FileTooLarge, MivaError
 from miva.protocol.events import Event, Place
 from miva.protocol.requests import Ask, InlineFile, Request
 
-Send = Callable[[str], Awaitable[None]]
+
+class Send(Protocol):
+    """Sends frames to the socket, in order; returns when it takes more."""
+
+    async def __call__(self, *frames: str) -> None: ...
 
 
 class Dialogue(Protocol):
@@ -97,8 +101,7 @@ class PlainDialogue:
 
     async def _heard(self, frames: Sequence[str]) -> None:
         self._recorder.heard(frames)
-        for frame in frames:
-            await self._send(frame)
+        await self._send(*frames)
         await self._recorder.wait_for_room()
 
     async def _fail(self, error: MivaError) -> None:
@@ -170,8 +173,7 @@ class QueryDialogue(TurnDialogue):
 
     async def _tell(self, event: Event, place: Place | None) -> None:
         del place  # this dialect does not number its frames
-        for frame in self._teller.frames(event):
-            await self._send(frame)
+        await self._send(*self._teller.frames(event))
 
 
 async def _read_inline(file: InlineFile, owner: str) -> WrappedFile:

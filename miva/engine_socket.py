@@ -17,7 +17,7 @@ from urllib.request import getproxies, proxy_bypass
 import picows
 from picows import WSCloseCode, WSFrame, WSMsgType, WSTransport
 
-from miva.bounded_reads import ReadsInBounds, connected_socket
+from miva.bounded_reads import READ_BUFFER, ReadsInBounds, connected_socket
 
 MOST_WAITING = 8 * 1024
 """Characters that may wait to be read before the engine's socket is left alone; one frame may exceed it."""
@@ -29,6 +29,7 @@ _HANDSHAKE_SLACK_S = 0.5
 _logger = logging.LoggerAdapter(logging.getLogger("picows"))  # an adapter, or picows makes a logger for each connection
 _logger.logger.setLevel(logging.CRITICAL)  # what goes wrong is told by whoever used the socket
 _CONTROL = (WSMsgType.PING, WSMsgType.PONG)
+_TEXT = WSMsgType.TEXT  # looking a member up takes as long as the rest of the comparison seven times
 
 
 class SocketEnded(Exception):
@@ -116,7 +117,7 @@ class EngineSocket(picows.WSListener):
     def on_ws_connected(self, transport: WSTransport) -> None:
         self._transport = transport
         below = transport.underlying_transport
-        below.set_protocol(ReadsInBounds(below.get_protocol()))
+        below.set_protocol(ReadsInBounds(below.get_protocol(), self._after_read))
         self._pinging = self._loop.call_later(PING_S, self._ping)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
@@ -124,7 +125,7 @@ class EngineSocket(picows.WSListener):
         self._silent_s = 0.0
         if self._end is not None:
             return
-        if kind == WSMsgType.TEXT and frame.fin and not (self._parts or frame.rsv1 or frame.payload_size > self._most):
+        if kind == _TEXT and frame.fin and not (self._parts or frame.rsv1 or frame.payload_size > self._most):
             try:
                 self._take(frame.get_payload_as_utf8_text())
             except UnicodeDecodeError:
@@ -171,12 +172,16 @@ class EngineSocket(picows.WSListener):
             self.abort()
 
     def _take(self, message: str) -> None:
+        """Whoever waits for it is woken when all that was read at once has been taken."""
         self._frames.append(message)
         self._waiting += len(message)
         if self._waiting > MOST_WAITING and not self._is_paused and self._transport is not None:
             self._is_paused = True
             self._transport.underlying_transport.pause_reading()
-        self._wake()
+
+    def _after_read(self) -> None:
+        if self._frames:
+            self._wake()
 
     def _take_part(self, frame: WSFrame) -> None:
         """A piece of a message in several frames (RFC 6455, section 5.4)."""
@@ -258,6 +263,7 @@ async def connect(
                 max_redirects=0,
                 proxy=_proxy_for(url),
                 socket_factory=connected_socket,
+                read_buffer_init_size=READ_BUFFER,
             )
     except (picows.WSError, ValueError, EOFError) as why:
         raise OSError(str(why)) from why

@@ -8,10 +8,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+from collections.abc import Iterable
 from typing import Any, cast
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.protocol import State
+
+from miva import asgi_extension
 
 MOST_HELD = 16 * 1024
 """Bytes that are held back at most, and that a slow reader may leave before the sender has to wait."""
@@ -94,29 +97,53 @@ class JoiningProtocol(WebSocketsSansIOProtocol):
         joining = JoiningTransport(cast("asyncio.Transport", transport), self.loop)
         super().connection_made(joining)
 
+    async def run_asgi(self) -> None:
+        self.scope["extensions"][asgi_extension.SEND_TEXTS] = {}
+        await super().run_asgi()
+
     async def send(self, message: Any) -> None:
-        """An ASGI message to the socket. All but plain text to a reader who keeps up goes uvicorn's own way."""
-        text = message.get("text")
-        if (
-            text
-            and self.writable.is_set()
+        """An ASGI message to the socket. All but text to a reader who keeps up goes uvicorn's own way."""
+        match message["type"]:
+            case "websocket.send" if message.get("text"):
+                await self._send_texts((message["text"],))
+            case asgi_extension.SEND_TEXTS:
+                await self._send_texts(message["texts"])
+            case kind:
+                await super().send(message)
+                if kind == "websocket.accept":
+                    del (
+                        self.request,
+                        self.response,
+                    )  # the handshake is over: its headers would stay as long as the socket
+
+    async def _send_texts(self, texts: Iterable[str]) -> None:
+        keeps_up = self._keeps_up()
+        for text in texts:
+            if keeps_up:
+                self.transport.write(text_frame(text.encode()))
+                keeps_up = self.writable.is_set()
+            else:
+                await super().send({"type": "websocket.send", "text": text})
+                keeps_up = self._keeps_up()
+
+    def _keeps_up(self) -> bool:
+        return (
+            self.writable.is_set()
             and self.conn.state is State.OPEN
             and not self.conn.extensions
             and not self.disconnected
             and not self.close_sent
-        ):
-            self.transport.write(text_frame(text.encode()))
-            return
-        await super().send(message)
-        if message["type"] == "websocket.accept":
-            del self.request, self.response  # the handshake is over: its headers would stay as long as the socket
+        )
+
+
+_HEADS = [bytes((0x81, size)) for size in range(126)]
 
 
 def text_frame(payload: bytes) -> bytes:
     """A whole text frame as a server sends it: final, not masked (RFC 6455, sections 5.1 and 5.2)."""
     size = len(payload)
     if size < 126:
-        return bytes((0x81, size)) + payload
+        return _HEADS[size] + payload
     if size < 65536:
         return b"\x81\x7e" + size.to_bytes(2) + payload
     return b"\x81\x7f" + size.to_bytes(8) + payload

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks import machine, report
 from benchmarks.bench import ROOT, SHARED, Bench
-from benchmarks.evaluation import asking, ingest, pipelines, rows, store_sizes, verdicts
+from benchmarks.evaluation import asking, flood, ingest, pipelines, rows, store_sizes, verdicts
 from benchmarks.evaluation.long_document import long_document
 from benchmarks.evaluation.minilm import MiniLM
 from benchmarks.evaluation.page_texts import page_texts
@@ -93,6 +93,9 @@ def sizes(bench: Bench, whole: EvaluationSet, database: str) -> tuple[str, list[
         figures = verdicts.of_long_file(asyncio.run(ingest.take_in(running, document)))
         running.look()
         figures.append(Figure("most memory of server, engine and readers meanwhile", running.peak / 1e6, "MB"))
+        count = flood.QUICK_QUESTIONS if bench.quick else flood.QUESTIONS
+        bench.say(f"{count:,} questions in a row …")
+        figures.append(verdicts.of_flood(asyncio.run(flood.ask_in_a_row(running, document, count))))
     chunks = store_sizes.QUICK_CHUNKS if bench.quick else store_sizes.CHUNKS
     given = store_sizes.synthetic(texts, MiniLM(), chunks, SEED)
     for name, opener in STORES.items():

@@ -32,10 +32,13 @@ class Running:
         """Processor time (user and system) of all of them so far, the database's included."""
         return sum(tree_cpu_seconds(root) for root in self.roots)
 
+    def held(self) -> int:
+        """Bytes that they hold now."""
+        return sum(memory_of(pid) for root in self.roots for pid in process_tree(root))
+
     def look(self) -> None:
         """Notes how much memory they hold now."""
-        held = sum(memory_of(pid) for root in self.roots for pid in process_tree(root))
-        self.peak = max(self.peak, held)
+        self.peak = max(self.peak, self.held())
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from benchmarks.evaluation import scoring
 from benchmarks.evaluation.asking import Outcome, Phase
+from benchmarks.evaluation.flood import Flood
 from benchmarks.evaluation.ingest import Ingest
 from benchmarks.evaluation.rows import FIRSTS, Hits, Row
 from benchmarks.figures import Figure, Goal, number
@@ -68,6 +69,13 @@ def of_long_file(ingest: Ingest) -> list[Figure]:
         Figure(f"query time, {pages}", 1000 * query.done_s, "ms", None, costs),
         Figure(f"questions about single pages answered rightly, {pages}", query.right, "%"),
     ]
+
+
+def of_flood(flood: Flood) -> Figure:
+    """Memory that questions in a row cost."""
+    what = f"memory growth over {flood.questions:,} different questions in a row, after the first fifth"
+    told = f"server, engine, readers and database; {number(flood.right)} % answered rightly"
+    return Figure(what, flood.growth / 1e6, "MB", Goal(10), told)
 
 
 def _within(shown: float, context: float | None) -> list[Figure]:

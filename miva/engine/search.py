@@ -30,7 +30,8 @@ _READ_FOR_MEANING = 6
 are the same within half a per cent, at twice the processor time."""
 _CONTEXT_WEIGHT = 0.3
 _UNKNOWN_COSINE = 0.5
-"""A chunk whose vector is not there yet counts as so near, in proportion to how well its words fit."""
+"""A chunk without a meaning, because its vector is not there yet or the model cannot read it, counts as so near, in
+proportion to how well its words fit."""
 
 Embed: TypeAlias = Callable[[Sequence[str]], Vectors | None]
 """Rows of unit length for some texts, or None while there is no model (or no time for it)."""
@@ -95,8 +96,7 @@ class Found:
 def find(question: str, documents: Sequence[Asked], embed: Embed, context: str = "") -> Found:
     """What speaks about the question; the terms of `context`, an earlier question, count less.
 
-    Only a question in Latin letters is looked for by meaning: of other scripts the model knows single letters or none,
-    and any two sentences are near to it (cosines of 0.6 between unrelated Arabic or Russian ones, of 1.0 in Thai).
+    Only a question in Latin letters is looked for by meaning, and only among passages in such letters.
     """
     weights = {term: 1.0 for term in query_terms(question) if not (context and term in STOP_WORDS)}
     for term in query_terms(context) if context else ():
@@ -178,7 +178,12 @@ def _nearest(documents: Sequence[Asked], vector: Vectors) -> dict[Place, float]:
     stores: defaultdict[VectorStore, list[str]] = defaultdict(list)
     for document in documents:
         stores[document.vectors].append(document.id)
-    found = [near for store, ids in stores.items() for near in store.nearest(ids, vector, _CANDIDATES)]
+    found = [
+        near
+        for store, ids in stores.items()
+        for near in store.nearest(ids, vector, _CANDIDATES)
+        if _has_meaning(near.cosine)
+    ]
     found.sort(key=lambda near: -near.cosine)
     return {(number_of[near.document], near.chunk): near.cosine for near in found[:_CANDIDATES]}
 
@@ -187,9 +192,19 @@ def _cosines(documents: Sequence[Asked], places: list[Place], vector: Vectors) -
     wanted: defaultdict[VectorStore, defaultdict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for number, chunk in places:
         wanted[documents[number].vectors][documents[number].id].append(chunk)
-    found = {key: near for store, own in wanted.items() for key, near in store.cosines_of(own, vector).items()}
+    found = {
+        key: cosine
+        for store, own in wanted.items()
+        for key, cosine in store.cosines_of(own, vector).items()
+        if _has_meaning(cosine)
+    }
     keys = {place: (documents[place[0]].id, place[1]) for place in places}  # a document may be asked under two names
     return {place: found[key] for place, key in keys.items() if key in found}
+
+
+def _has_meaning(cosine: float) -> bool:
+    """Whether a store compared more than a row of zeros."""
+    return cosine != 0 and not math.isnan(cosine)
 
 
 def _passages(documents: Sequence[Asked], places: Sequence[Place]) -> dict[Place, list[Passage]]:
@@ -237,10 +252,12 @@ def _best_sentences(
     if vector is None or not candidates:
         return _ranked([_by_words(one) for one in candidates])
     promising = _promising(candidates)
-    rows = embed([one_line(one.passage.text) for one in promising])
+    readable = [one for one in promising if is_latin(one.passage.text)]
+    rows = embed([one_line(one.passage.text) for one in readable])
     if rows is None:
         return _ranked([_by_words(one) for one in candidates])
-    return _ranked([_by_meaning(one, float(cosine)) for one, cosine in zip(promising, rows @ vector[0], strict=True)])
+    by_meaning = [_by_meaning(one, float(cosine)) for one, cosine in zip(readable, rows @ vector[0], strict=True)]
+    return _ranked(by_meaning + [_by_words(one) for one in promising if one not in readable])
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,13 @@ import logging
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 
+import numpy as np
+
 from miva.engine.embedding.queue import EmbeddingQueue, QueueClosed
 from miva.engine.embedding.weights import ModelMissing
 from miva.engine.stores.base import Index, StoreError, VectorStore
-from miva.engine.text import one_line
-from miva.engine.vectors import Vectors
+from miva.engine.text import is_latin, one_line
+from miva.engine.vectors import DIMENSION, Vectors
 
 logger = logging.getLogger("miva.engine")
 
@@ -74,7 +76,7 @@ class Vectoriser:
                     texts = await loop.run_in_executor(self._pool, index.chunk_texts, first, _STEP_CHUNKS)
                     if not texts:
                         return
-                    rows = await self._embedded(document, [one_line(text) for text in texts])
+                    rows = await self._rows(document, [one_line(text) for text in texts])
                     await to_its_end(loop.run_in_executor(self._pool, vectors.add, document, first, rows))
             except (QueueClosed, ModelMissing):  # the queue has told why
                 return
@@ -85,6 +87,14 @@ class Vectoriser:
             finally:
                 if closes:
                     index.close()
+
+    async def _rows(self, document: str, texts: list[str]) -> Vectors:
+        """A row for each text; one that the model cannot read costs nothing."""
+        rows = np.zeros((len(texts), DIMENSION), np.float32)
+        readable = [number for number, text in enumerate(texts) if is_latin(text)]
+        if readable:
+            rows[readable] = await self._embedded(document, [texts[number] for number in readable])
+        return rows
 
     async def _embedded(self, document: str, texts: list[str]) -> Vectors:
         if len(texts) <= _SHORT:

@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 DIMENSION = 384
 
 Vectors: TypeAlias = NDArray[np.float32]
-"""Rows of unit length."""
+"""Rows of unit length, and rows of zeros for texts that the model cannot read."""
 Bytes: TypeAlias = NDArray[np.int8]
 """The same rows times SCALE, rounded."""
 

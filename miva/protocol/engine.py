@@ -95,16 +95,27 @@ def read(frame: str, *, keeps_documents: bool = False) -> EngineEvent:
     data = _object(frame)
     if data is None:
         return Reply(frame, frame)
-    if data.get("type") == "stream" and isinstance(data.get("content"), str):  # nearly all frames, so first
-        return Delta(data["content"])
+    if (text := _piece(data)) is not None:  # nearly all frames, so first
+        return Delta(text)
     event = _typed(data) or (_of_keeper(data) if keeps_documents else None)
     return event or Reply(frame, _text(data, frame))
+
+
+def piece(frame: str) -> str | None:
+    """The text of a typed piece of an answer, None for any other frame: `read` at half its cost, for long answers."""
+    data = _object(frame)
+    return _piece(data) if data is not None else None
 
 
 def sources_in(frame: str) -> tuple[Source, ...]:
     """The `sources` that an untyped reply may carry beside its text, as the embedded engine's do."""
     data = _object(frame)
     return () if data is None else _sources(data.get("sources"))
+
+
+def _piece(data: dict[str, Any]) -> str | None:
+    text = data.get("content") if data.get("type") == "stream" else None
+    return text if isinstance(text, str) else None
 
 
 _decoder = json.JSONDecoder()

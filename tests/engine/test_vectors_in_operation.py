@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from miva.engine.embedding.model import Embedder
-from miva.engine.vectors import quantise
+from miva.engine.vectors import DIMENSION, quantise
 from tests.documents.helpers import needs_proc
 from tests.engine.running import Client, Engine, pages_of
 
@@ -168,6 +168,27 @@ async def test_unusual_text_gets_vectors_and_is_found(
         answer = await client.ask(question, documents=[document])
     assert pages_of(answer)[:1] == ([page] if page else [])
     assert answer["message"].startswith("The document says:" if page else "I did not find this in d.pdf")
+
+
+async def test_the_model_does_not_work_at_what_it_cannot_read(data: Path, tmp_path: Path) -> None:
+    """Thousands of passages in another script are done with at once, and change nothing for those in Latin letters."""
+    foreign = " ".join(f"Лист {number}: болты для ящика {number} лежат на складе." for number in range(120))
+    pages = [*[foreign] * 300, "Сервер MX200 стоит в подвале.", LEAVE]
+    with Engine(data, socket=tmp_path / "e.sock") as engine:
+        async with engine.open(v1=True) as client:
+            document = await client.store(pages)
+            async with asyncio.timeout(20):  # by the model it would be minutes
+                await client.settle(document)
+            (file,) = (data / "vectors").glob("*.*")
+            rows = np.frombuffer(file.read_bytes(), np.int8).reshape(-1, DIMENSION)
+            assert len(rows) > 3000
+            assert rows.any(axis=1).sum() == 1
+            for question, page in ((BY_MEANING, 302), ("Where is the MX200?", 301), ("Где стоит сервер?", 301)):
+                answer = await client.ask(question, documents=[document])
+                assert answer["message"].startswith("The document says:"), question
+                assert pages_of(answer)[0] == page
+            refused = await client.ask("Who invented the telephone?", documents=[document])
+            assert refused["message"].startswith("I did not find this in d.pdf")
 
 
 async def test_questions_at_once_are_answered_while_a_long_document_is_embedded(shared_engine: Engine) -> None:

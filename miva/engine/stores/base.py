@@ -217,7 +217,8 @@ class VectorStore(ABC):
     The one class that another vector database plugs in as: `MIVA_VECTOR_STORE=package.module.Class`. It is made with
     the settings the engine has: a folder of its own for files, and the URL of the database, "" where that is SQLite.
     Every method blocks and may be called from several threads. Vectors come and go as float32 rows of unit length;
-    what is kept may be smaller, as long as a cosine is right to about 0.01.
+    what is kept may be smaller, as long as a cosine is right to about 0.01. A chunk that the model cannot read has a
+    row of zeros: whether it is told, and then with a cosine of 0 or with NaN, makes no difference.
     """
 
     @abstractmethod

@@ -8,6 +8,7 @@ their rows are compared one by one, which is exact and takes about 0.8 µs of th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -90,7 +91,8 @@ class PostgresVectors(VectorStore):
             rows = self._database.run(lambda connection: _by_index(connection, parameters, candidates))
         if len(rows) < min(most, asked):  # the index gave up too early, or was not asked
             rows = self._database.query(_EXACT, parameters)
-        found = [NearChunk(names[document], chunk, cosine) for document, chunk, cosine in rows]
+        # A row of zeros is at no distance: NaN.
+        found = [NearChunk(names[document], chunk, near) for document, chunk, near in rows if not math.isnan(near)]
         return sorted(found, key=lambda near: -near.cosine)
 
     def cosines(self, document: str, chunks: Sequence[int], question: Vectors) -> dict[int, float]:

@@ -102,6 +102,17 @@ def test_the_plans_are_those_that_were_meant(hnsw: Hnsw, monkeypatch: pytest.Mon
     assert "vectors_hnsw" in str(by_index)
 
 
+@pytest.mark.usefixtures("small_enough")
+def test_the_index_passes_over_what_the_model_cannot_read(
+    server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_vectors, "_EXACT", "SELECT 'the exact search was asked'::text::integer")
+    store, readable = PostgresVectors(Path(), server.new_database()), vectors(1500)
+    store.add("half", 0, np.concatenate([readable, np.zeros_like(readable)]))
+    assert recall(store, {"half": readable}) >= RECALL
+    store.close()
+
+
 def test_what_is_set_for_the_index_ends_with_its_search(hnsw: Hnsw) -> None:
     def setting_after(connection: Connection) -> object:
         row = hnsw.large["large"][:1]

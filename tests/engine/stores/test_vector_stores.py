@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -57,6 +58,22 @@ def test_only_the_asked_documents_are_searched(store: VectorStore) -> None:
     assert (both[0].document, both[0].chunk, len(both)) == (other, 10, 60)
     assert store.nearest([never], question, 50) == store.nearest([], question, 50) == []
     assert store.nearest([asked], question, 0) == []
+
+
+def test_a_row_of_zeros_counts_and_is_near_to_nothing(store: VectorStore) -> None:
+    document, rows = new_id(), vectors(60)
+    rows[::3] = 0
+    store.add(document, 0, rows)
+    assert store.count(document) == 60
+    question = question_near(rows[7])
+    near = store.nearest([document], question, 60)
+    assert near[0].chunk == 7
+    assert all(n.cosine == 0 for n in near if n.chunk % 3 == 0)
+    told = store.cosines(document, range(60), question)
+    assert all(math.isnan(cosine) or cosine == 0 for chunk, cosine in told.items() if chunk % 3 == 0)
+    assert {chunk: told[chunk] for chunk in range(60) if chunk % 3} == pytest.approx(
+        {chunk: float(rows[chunk] @ question[0]) for chunk in range(60) if chunk % 3}, abs=CLOSE
+    )
 
 
 def test_a_document_without_vectors(store: VectorStore) -> None:
