@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -42,6 +42,8 @@ class EngineQuestion:
     documents: Sequence[str]
     load: Callable[[Sequence[str]], Awaitable[list[TextDocument]]]
     owner: str
+    names: Mapping[str, str] = field(default_factory=dict)
+    """What the asker calls the documents."""
     characters: int = 0
     """Text of all documents together."""
     history: Sequence[dict[str, str]] = ()
@@ -118,8 +120,9 @@ class EngineTurn:
     async def _attempt(self, tried: set[str], ends_at: float) -> AsyncIterator[list[Event]]:
         link = self._link = await self._connect(tried)
         tried.add(link.address.url)
-        remember(await greeted(link) if link.keeps_documents else None)
-        await link.send(await self._frame(link))
+        hello = await greeted(link) if link.keeps_documents else None
+        remember(hello)
+        await link.send(await self._frame(hello))
         while said := await self._next(link, ends_at):
             told = self._told(said)
             if told:
@@ -226,10 +229,12 @@ class EngineTurn:
                 return
             yield [_late_reply(frame) for frame in frames]
 
-    async def _frame(self, link: Link) -> str:
+    async def _frame(self, hello: engine.EngineHello | None) -> str:
+        """The question for an engine that keeps documents, or else (None) with their texts in it."""
         asked = self._question
-        if link.keeps_documents:
-            return engine.question(asked.message, asked.unique_id, asked.history, asked.documents, asked.options)
+        if hello is not None:
+            names = asked.names if hello.name == engine.OURS else None
+            return engine.question(asked.message, asked.unique_id, asked.history, asked.documents, asked.options, names)
         if asked.characters > LONGEST_ENVELOPE:
             raise FileTooLarge("The documents of this question have too much text together. Ask about fewer of them.")
         documents = await asked.load(asked.documents) if asked.documents else []

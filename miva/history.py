@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -189,12 +189,18 @@ def forget_from(conversation_id: UUID, accepted_seq: int) -> None:
         given.update(title="")  # a title that its owner chose stays
 
 
-def named_sources(owner_id: UUID, sources: Iterable[Source]) -> list[Source]:
-    """Sources as clients see them, with the owner's own document ids in place of the engine's content ids."""
+def named_sources(
+    owner_id: UUID, sources: Iterable[Source], asked_about: Mapping[str, tuple[str, str]] | None = None
+) -> list[Source]:
+    """Sources as clients see them, with the owner's own document ids in place of the engine's content ids.
+
+    Of several documents with the same content it is the one `asked_about` (id and name by content id).
+    """
     kept = list(sources)
     wanted = {storable(source["document"]) for source in kept if isinstance(source.get("document"), str)}
     rows = Document.objects.filter(owner_id=owner_id, content_id__in=wanted)
     own = {content_id: (str(id), name) for content_id, id, name in rows.values_list("content_id", "id", "name")}
+    own |= {id: mine for id, mine in (asked_about or {}).items() if id in own}
     return [_named(source, own) for source in kept]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import replace
 from enum import Enum
 
@@ -23,7 +23,7 @@ from miva.models import Document
 from miva.outbox import Outbox
 from miva.patiently import patiently
 from miva.protocol.errors import Internal, MivaError, NotFound
-from miva.protocol.events import Cancelled, Done, Event, Failed, Reply
+from miva.protocol.events import Cancelled, Done, Event, Failed, Reply, Source
 from miva.rendering import to_html
 from miva.turn_facts import Facts, facts_of
 from miva.turn_rows import Claim
@@ -57,6 +57,8 @@ class RunningTurn:
         self._events: AsyncGenerator[list[Event], None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._why: Why | None = None
+        self._asked_about: Mapping[str, tuple[str, str]] = {}
+        """By content id, the asker's own id and name of each document of the question."""
         self._has_begun = False
         self._is_ending = False
         self.is_over = False
@@ -169,11 +171,13 @@ class RunningTurn:
     def _question(self, facts: Facts) -> EngineQuestion:
         claim, documents = self.claim, facts.documents
         is_numbered = claim.options is not None
+        self._asked_about = {document.content_id: (str(document.pk), document.name) for document in documents[::-1]}
         return EngineQuestion(
             claim.message,
             list(dict.fromkeys(document.content_id for document in documents)),
             self._load,
             str(facts.owner_id),
+            {id: name for id, (_, name) in self._asked_about.items()},
             sum(document.characters or 0 for document in documents),
             facts.recent,
             options=claim.options,
@@ -215,7 +219,7 @@ class RunningTurn:
         """Logs the turn's one end, which takes what waited behind it."""
         if isinstance(end, Done):  # meanwhile what came just before the end is logged, and shown without it
             answer = end
-            end = await patiently(lambda: in_thread(_as_shown)(self.claim, answer))
+            end = await patiently(lambda: in_thread(_as_shown)(self.claim, answer, self._asked_about))
         before = await self._outbox.close()
         work = End(self.claim, before, end)
         try:
@@ -257,8 +261,10 @@ def _are_ready(facts: Facts) -> bool:
     return all(document.status == Document.Status.READY for document in facts.documents)
 
 
-def _as_shown(claim: Claim, done: Done) -> Done:
+def _as_shown(claim: Claim, done: Done, asked_about: Mapping[str, tuple[str, str]]) -> Done:
     """An answer as clients see it, but for the id of the message that it becomes."""
-    sources = history.named_sources(turn_rows.owner_of(claim.turn_id), done.sources) if done.sources else []
+    sources: list[Source] = []
+    if done.sources:
+        sources = history.named_sources(turn_rows.owner_of(claim.turn_id), done.sources, asked_about)
     text = history.storable(done.text)
     return replace(done, text=text, sources=tuple(sources), html=to_html(text))

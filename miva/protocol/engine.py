@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,9 @@ from miva.protocol.events import Delta, Done, Event, Failed, Progress, Reply, So
 from miva.protocol.frames import dump
 
 SUBPROTOCOL = "miva.engine.v1"
+OURS = "miva"
+"""How the embedded engine calls itself in its hello. It alone is told what an asker calls the documents (`names`): they
+are kept once for all who have the same content, and nobody is to see another one's word for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +50,12 @@ def question(
     history: Sequence[dict[str, str]] = (),
     documents: Sequence[str] | None = None,
     options: dict[str, Any] | None = None,
+    names: Mapping[str, str] | None = None,
 ) -> str:
-    """A question of query, miva.v1 or HTTP; `documents` (content ids), `options` only for an engine that keeps them."""
+    """A question of query, miva.v1 or HTTP; `documents` (content ids), `options` only for an engine that keeps them.
+
+    `names` is what the asker calls the documents, for OURS.
+    """
     frame: dict[str, Any] = {
         "message": message,
         "type": "chat",
@@ -60,6 +67,8 @@ def question(
         frame["documents"] = list(documents)
     if options is not None:
         frame["options"] = options
+    if names:
+        frame["names"] = dict(names)
     return dump(frame)
 
 

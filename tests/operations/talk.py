@@ -51,10 +51,10 @@ async def ask_plainly(socket: ClientConnection, message: str, **more: Any) -> di
     return json.loads(await asyncio.wait_for(socket.recv(), PATIENCE_S))  # type: ignore[no-any-return]
 
 
-async def ask_numbered(socket: ClientConnection, message: str) -> list[dict[str, Any]]:
+async def ask_numbered(socket: ClientConnection, message: str, **more: Any) -> list[dict[str, Any]]:
     """A question of miva.v1, and its frames from `accepted` to the turn's end; what came before is left out."""
     question = str(uuid4())
-    await socket.send(json.dumps({"type": "ask", "id": question, "message": message}))
+    await socket.send(json.dumps({"type": "ask", "id": question, "message": message, **more}))
     frames: list[dict[str, Any]] = []
     while not frames or frames[-1]["type"] not in {"done", "error", "cancelled"}:
         frame = json.loads(await asyncio.wait_for(socket.recv(), PATIENCE_S))

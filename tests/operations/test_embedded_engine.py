@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 import signal
+import urllib.request
 from pathlib import Path
 
 from tests.operations.servers import is_up, uvicorn
 from tests.operations.talk import (
     alive,
+    ask_numbered,
     ask_plainly,
     command_line,
     engines_for,
@@ -17,6 +20,7 @@ from tests.operations.talk import (
     open_socket,
     readers_below,
 )
+from tests.pdfs import make_pdf
 from tests.product import PATIENCE_S, Product, process_tree
 from tests.redis_server import RedisServer
 
@@ -45,6 +49,43 @@ async def test_a_dead_engine_is_started_again_and_goes_with_the_relay_also_where
             await eventually(lambda: not alive(parts), GONE_S)
     finally:
         product.kill()
+
+
+async def test_everybody_reads_their_own_name_of_a_file_that_others_have_too(tmp_path: Path) -> None:
+    """The engine keeps a content once, whatever its owners call it."""
+    content = base64.b64encode(make_pdf(["The wombat weighs 3 kg.", "It lives on an island."])).decode()
+
+    def named(*names: str) -> list[dict[str, str]]:
+        return [{"name": name, "type": "application/pdf", "content": content} for name in names]
+
+    product = Product(tmp_path)
+    try:
+        product.start()
+        guests = [
+            {"Cookie": f"sessionid={guest_session(product)}", "Origin": product.url.rstrip("/")} for _ in range(2)
+        ]
+        first, second = (open_socket(product.socket_url, "miva.v1", additional_headers=guest) for guest in guests)
+        async with first as anna, second as bert:
+            told = (await ask_numbered(anna, "What is inside?", files=named("Dismissal of Anna.pdf")))[-1]
+            assert told["text"].startswith("Dismissal of Anna.pdf has 2 pages")
+            for question, words in (
+                ("What is inside?", "two.pdf has 2 pages"),
+                ("Where are elephants in Rome?", "I did not find this in two.pdf"),
+            ):
+                told = (await ask_numbered(bert, question, files=named("two.pdf", "three.pdf")))[-1]
+                assert told["text"].startswith(words)
+                assert "Anna" not in str(told)
+            told = (await ask_numbered(bert, "How heavy is the wombat?", files=named("four.pdf")))[-1]
+            assert told["sources"][0]["name"] == "four.pdf"
+    finally:
+        product.kill()
+
+
+def guest_session(product: Product) -> str:
+    """The cookie of a new visitor."""
+    with urllib.request.urlopen(product.url, timeout=PATIENCE_S) as page:
+        (cookie,) = [value for value in page.headers.get_all("Set-Cookie") if value.startswith("sessionid=")]
+        return str(cookie).partition("=")[2].partition(";")[0]
 
 
 def parent(pid: int) -> int:
