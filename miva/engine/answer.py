@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from miva.engine import overview
+from miva.engine import overview, place_questions
 from miva.engine.llm.task import Excerpt
-from miva.engine.search import Asked, Embed, Found, SentenceHit, find
+from miva.engine.search import Asked, Embed, Found, SentenceHit, find, names_only
 from miva.engine.stores.base import Passage
 from miva.engine.text import MAX_QUESTION, STOP_WORDS, fold, one_line, query_terms
 
@@ -26,6 +26,7 @@ buongiorno buenas buenos tardes bom dia bonsoir thanks thank thx merci danke gra
 bye goodbye ok okay cool great nice
 你好 您好 こんにちは 안녕하세요 привет مرحبا
 """
+_THANKS = frozenset({"thanks", "thank", "thx", "merci", "danke", "gracias", "grazie", "obrigado"})
 _GREETINGS = frozenset(_GREETING_WORDS.split())
 _ABOUT_ME = re.compile(
     r"(?:who|what) (?:are|r) (?:you|u)\b|what (?:can|do) you do|how do(?:es)? (?:you|this|it) work|\Ahelp\W*\Z"
@@ -35,6 +36,8 @@ _PRONOUN = re.compile(
     r"|er|sie|ihr|ihm|ihnen|dessen|il|elle|ils|elles|lui|leur|él|ella|ellos|ellas)\b",
     re.IGNORECASE,
 )
+_LEANS = re.compile(rf"{_PRONOUN.pattern}|^\W*(?:and|or|but|also|what about|how about|und|et|y|e)\b", re.IGNORECASE)
+"""What goes on from a question before it."""
 _INTRODUCTION = "I answer questions about documents in the documents' own words and say on which page they stand. "
 ATTACH = "Attach a PDF or a text file to your question, and I will look the answer up in it."
 
@@ -63,19 +66,38 @@ def compose(question: str, documents: Sequence[Asked], embed: Embed, previous: s
     question = question[:MAX_QUESTION]
     if _is_greeting(question):
         rest = "Ask me anything about it." if documents else ATTACH
-        return Answer(f"Hello! {_INTRODUCTION}{rest}", [])
+        is_thanks = question.lower().split()[0].strip("!.,") in _THANKS
+        return Answer(f"{'You are welcome.' if is_thanks else 'Hello!'} {_INTRODUCTION}{rest}", [])
     if not documents:
         asked = "I have no document to look in. " if question.strip() else ""
         return Answer(asked + ATTACH, [])
-    if not question.strip() or overview.is_overview(question):
-        text, quoted = overview.describe(list(documents))
+    place = place_questions.describe(question, documents)
+    is_overview = not question.strip() or (
+        overview.is_overview(question) and not place_questions.names_a_place(question)
+    )
+    if place is not None or is_overview:
+        text, quoted = place if place is not None else overview.describe(list(documents))
         sources = [_source(documents[number], passage) for number, passage in quoted]
         excerpts = [_excerpt(documents[number], [passage]) for number, passage in quoted]
-        return Answer(text + _unread(documents), sources, tuple(excerpts), is_overview=True)
+        return Answer(text + _unread(documents), sources, tuple(excerpts), is_overview=is_overview)
     if _ABOUT_ME.match(fold(question).lower().strip()):
         return Answer(f"{_INTRODUCTION}Ask me anything about {_names(documents)}.", [])
-    found = find(question, documents, embed, previous if leans_on_another(question) else "")
-    return _quote(found, documents)
+    return _quote(_found(question, documents, embed, previous), documents)
+
+
+def _found(question: str, documents: Sequence[Asked], embed: Embed, previous: str) -> Found:
+    """What speaks about a question, by itself or behind the one before it."""
+    if not previous or not leans_on_another(question):
+        return find(question, documents, embed)
+    if not _LEANS.search(question) and set(query_terms(question)) - STOP_WORDS:
+        alone = find(question, documents, embed)  # "friction?" may be all that is meant
+        if alone.is_telling:
+            return alone
+    together = find(question, documents, embed, previous)
+    if together.is_telling:
+        return together
+    alone = find(question, documents, embed)  # the question before may have been about something else
+    return alone if alone.is_telling else together
 
 
 def _is_greeting(question: str) -> bool:
@@ -96,7 +118,7 @@ def leans_on_another(question: str) -> bool:
 def _quote(found: Found, documents: Sequence[Asked]) -> Answer:
     if found.relevance < FAINT:
         return Answer(f"I did not find this in {_names(documents)}. Try other words.{_unread(documents)}", [])
-    telling = [hit for hit in found.sentences if not hit.passage.heading] or found.sentences
+    telling = [hit for hit in found.sentences if not names_only(hit.passage)] or found.sentences
     best = _best(telling)
     quotes = _merged(best, documents)
     lines = [overview.quotation(passage, documents[number]) for number, passage, _ in quotes]

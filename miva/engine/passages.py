@@ -22,9 +22,14 @@ _NUMBERED = re.compile(
 # The look-behind and the possessive "++" keep a page of nothing but full stops linear.
 _STOP = re.compile(r"(?<![.!?…؟۔।])[.!?…؟۔।]++[\"'”’»)\]]*+(?=\s)|[。！？｡]+[\"”’」』）]*")
 _ENDED = re.compile(r"[.!?…؟۔।:;。！？｡][\"'”’»)\]」』）]*\Z")
+_LEADERS = re.compile(r"(?:\.[ \t]?){5}|(?:·[ \t]?){5}|_{5}|…[ \t]?…")
+_FIELD = re.compile(r"\w:\s+\S*\d|\w@\w|\+?\d[\d ()/-]{6}")
+"""What a form or a letter says in a line: "Fax: 123", an address of e-mail, a telephone number."""
+_FIELD_LINE = re.compile(r"[^\W\d_][^\n:.]{0,30}:[ \t]+\S")
 _ABBREVIATED = """
     mr mrs ms dr prof st vs fig figs no nos vol pp p ed eds jr sr inc ltd co corp dept est approx ca cf al gen col lt
     sgt rev hon sen rep gov capt maj eq sec ch art jan feb mar apr jun jul aug sep sept oct nov dec bzw z.b e.g i.e u.s
+    pub stat rd ave blvd
 """
 _ABBREVIATIONS = frozenset(_ABBREVIATED.split())
 
@@ -72,6 +77,11 @@ def ends_sentence(text: str) -> bool:
     return _ENDED.search(text) is not None
 
 
+def is_contents_line(text: str) -> bool:
+    """Whether a text is a line of a table of contents: a title, leaders, and the page where it stands."""
+    return _LEADERS.search(text) is not None
+
+
 def chunks(page: str, found: list[Sentence]) -> list[Chunk]:
     """Whole sentences up to `CHUNK_TOKENS` tokens each, the last one of a chunk again at the head of the next."""
     sizes = [count_tokens(page[s.start : s.end]) for s in found]
@@ -98,7 +108,7 @@ def _blocks(page: str) -> Iterator[Sentence]:
     for line, below in zip_longest(lines, lines[1:]):
         above = "" if line.apart else above
         heading = _is_heading(above, line, below, width)
-        if start >= 0 and (line.apart or heading or _BULLET.match(line.text)):
+        if start >= 0 and (line.apart or heading or _BULLET.match(line.text) or _is_field(line.text)):
             yield Sentence(start, end)
             start = -1
         if heading:
@@ -131,6 +141,11 @@ def _lines(page: str) -> list[_Line]:
     return lines
 
 
+def _is_field(text: str) -> bool:
+    """Whether a line begins what a form says in lines of their own: "Fax: 123"."""
+    return text[0].isupper() and _FIELD_LINE.match(text) is not None
+
+
 def _is_page_number(line: _Line) -> bool:
     return len(line.text) < 30 and _PAGE_NUMBER.match(line.text) is not None
 
@@ -142,6 +157,8 @@ def _is_heading(above: str, line: _Line, below: _Line | None, width: int) -> boo
     if not any(c.isalpha() for c in text[:20]) or text[0].islower() or not (text[0].isalnum() or text[0] in '§#"“'):
         return False
     if (above and not _ENDED.search(above)) or below is None or below.text[0].islower():
+        return False
+    if _FIELD.search(text) or is_contents_line(text):
         return False
     alone = line.apart and below.apart
     return alone or len(text) < 0.7 * width or text.isupper() or _NUMBERED.match(text) is not None

@@ -12,6 +12,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from miva.engine.passages import is_contents_line
 from miva.engine.stores.base import Index, Passage, VectorStore
 from miva.engine.stores.sqlite_index import which_match
 from miva.engine.text import STOP_WORDS, count_tokens, is_latin, one_line, plain_words, query_terms
@@ -314,8 +315,13 @@ def _length(one: _Candidate) -> float:
 
 
 def _demotion(one: _Candidate) -> float:
-    """A heading names its subject and tells nothing about it."""
-    return 0.3 if one.passage.heading else 0.0
+    """A heading names its subject and tells nothing about it, and so does a line of a table of contents."""
+    return 0.3 if names_only(one.passage) else 0.0
+
+
+def names_only(passage: Passage) -> bool:
+    """Whether it names its subject and tells nothing about it: a heading, a line of a table of contents."""
+    return passage.heading or is_contents_line(passage.text)
 
 
 def _ranked(hits: list[SentenceHit]) -> list[SentenceHit]:

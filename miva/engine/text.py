@@ -15,7 +15,10 @@ DENSE = (
 )
 _DENSE_RUN = re.compile(f"[{DENSE}]+")
 _WORD = re.compile(r"\w+")
-_HYPHENATED = re.compile(r"(?<!\w)(\w++)[-\u2010\u00ad]\r?\n[ \t]*+(\w+)")
+_HYPHENATED = re.compile(r"(?<!\w)\w++(?:[-\u2010\u2011\u00ad](?:\r?\n[ \t]*+)?\w++)+")
+_GROUPED = re.compile(r"(?<![\w.,])\d{1,3}(?:[.,'’\u00a0\u202f]\d{3})+(?![\d])")
+_LETTER_FIRST = re.compile(r"(?<![\w-])([^\W\d_])-(\w++)(?!-)")
+_SEPARATORS = re.compile(r"[^\w]+")
 # A sub-word tokenizer makes about one token of a common word and more of a long one; twelve letters is close enough.
 TOKEN_ASCII = re.compile(r"\w{1,12}|[^\w\s]")
 TOKEN_ANY = re.compile(rf"[{DENSE}]|[^\W{DENSE}]{{1,12}}|[^\w\s]")
@@ -57,10 +60,22 @@ def fold(text: str) -> str:
 
 
 def search_text(text: str) -> str:
-    """What the keyword index is given for `text`: folded, dense scripts in pairs, hyphenated words joined as well."""
-    joined = " ".join(a + b for a, b in _HYPHENATED.findall(text)) if "\n" in text else ""
+    """What the keyword index is given for `text`: folded, dense scripts in pairs, and joined as well what is hyphenated
+    or grouped, so that "email" finds "e-mail" and "1250" finds "1,250"."""
+    joined = _joined(text)
     folded = fold(f"{text} {joined}" if joined else text)
     return folded if folded.isascii() else _DENSE_RUN.sub(_pairs, folded)
+
+
+def _joined(text: str) -> str:
+    found = [*_HYPHENATED.findall(text), *_GROUPED.findall(text)]
+    return " ".join(_SEPARATORS.sub("", one) for one in found)
+
+
+def _as_joined(question: str) -> str:
+    """The question with such numbers and words as "e-mail" in the one form in which every document has them."""
+    grouped = _GROUPED.sub(lambda found: _SEPARATORS.sub("", found[0]), question)
+    return _LETTER_FIRST.sub(r"\1\2", grouped)
 
 
 def query_terms(question: str) -> list[str]:
@@ -68,7 +83,7 @@ def query_terms(question: str) -> list[str]:
 
     Of a question as long as a page only the beginning counts: each term costs a search.
     """
-    folded = fold(question[:MAX_QUESTION]).lower()
+    folded = fold(_as_joined(question[:MAX_QUESTION])).lower()
     lean = _DENSE_RUN.sub(lambda run: _DENSE_STOP.sub(" ", run[0]), folded)
     found = list(dict.fromkeys(_WORD.findall(_DENSE_RUN.sub(_pairs, lean))))
     telling = [word for word in found if word not in _FOLDED_STOP_WORDS]

@@ -238,3 +238,116 @@ async def test_a_page_of_two_megabytes_is_read(shared_engine: Engine, filler: st
         await client.send(type="forget", id=document)  # its vectors would keep the engine busy for a minute
     assert "The zebra crossing is closed." in answer["message"]
     assert all(len(source["quote"]) < 5000 for source in answer["sources"])
+
+
+STATUTE = [
+    "Act on Rivers\n\nThis act protects the rivers of the province. It came into force in 1998.",
+    "Section 12 Boats\n\nBoats need a licence on every river. The licence costs forty euros. It is given for a year.",
+    "Section 404 Nets\n\nNets are forbidden between March and June. Whoever breaks this rule pays a fine.",
+    "This act was written by the ministry of waters. It is read out in schools every spring.",
+]
+
+
+@pytest.mark.parametrize(
+    ("question", "words", "page"),
+    [
+        ("What does page 2 say?", "Page 2 of report.pdf says:", 2),
+        ("summarize page 3", "Page 3 of report.pdf says:", 3),
+        ("What is on the last page?", "Page 4 of report.pdf says:", 4),
+        ("Was steht auf Seite 2?", "Page 2 of report.pdf says:", 2),
+        ("What does section 404 say?", "Section 404 Nets (page 3 of report.pdf) says:", 3),
+        ("What is section 12 about?", "Section 12 Boats (page 2 of report.pdf) says:", 2),
+    ],
+)
+async def test_a_question_about_one_place_is_answered_from_there(
+    shared_engine: Engine, question: str, words: str, page: int
+) -> None:
+    answer = await ask(shared_engine, question, *STATUTE)
+    assert answer["message"].startswith(words)
+    assert pages_of(answer)
+    assert set(pages_of(answer)) == {page}
+    assert all(stands(source["quote"], STATUTE[page - 1]) for source in answer["sources"])
+
+
+async def test_a_page_that_is_not_there_is_said_to_be_missing(shared_engine: Engine) -> None:
+    answer = await ask(shared_engine, "What does page 17 say?", *STATUTE)
+    assert answer["message"] == "report.pdf has 4 pages; I have read no page 17."
+    assert answer["sources"] == []
+
+
+@pytest.mark.parametrize(
+    ("question", "words"),
+    [
+        ("When was this written?", "has 4 pages"),
+        ("How do I write a section name?", "has 4 pages"),
+        ("What does section 7 say?", "has 4 pages"),
+    ],
+)
+async def test_what_asks_for_one_thing_gets_no_overview(shared_engine: Engine, question: str, words: str) -> None:
+    assert words not in (await ask(shared_engine, question, *STATUTE))["message"]
+
+
+INVOICE = (
+    "Brook & Sons Ltd.\n12 Wisdom Rd.\nPhone: +44 20 7946 0018\nFax: +44 20 7946 0019\nmail@brook.example\n\n"
+    "Amount due: 1,250 euros\nIBAN: DE02 1203 0000 0000 2020 51\n\nThank you for your order."
+)
+
+
+@pytest.mark.parametrize(
+    ("question", "words"),
+    [
+        ("What is the IBAN?", "IBAN: DE02 1203 0000 0000 2020 51"),
+        ("What is the phone number?", "Phone: +44 20 7946 0018"),
+        ("What is the fax number?", "Fax: +44 20 7946 0019"),
+    ],
+)
+async def test_what_a_letter_says_in_a_line_is_quoted(shared_engine: Engine, question: str, words: str) -> None:
+    answer = await ask(shared_engine, question, INVOICE)
+    assert answer["message"].startswith("The document says:")
+    assert words in answer["message"]
+
+
+async def test_a_line_of_the_table_of_contents_is_no_answer(shared_engine: Engine) -> None:
+    pages = [
+        "Contents\n1 Purpose ........................ 2\n2 Otters .......................... 3\n3 Budget ........ 4",
+        "The society cleans the river.",
+        "Otters are animals of the weasel family that live in rivers.",
+    ]
+    answer = await ask(shared_engine, "What are otters?", *pages)
+    assert answer["message"].startswith("The document says: “Otters are animals of the weasel family")
+    assert "...." not in answer["message"]
+
+
+async def test_a_short_question_is_found_by_itself_whatever_was_asked_before(shared_engine: Engine) -> None:
+    pages = ["Friction slows a body that slides on another one.", "The spring pulls it back with a force."]
+    async with shared_engine.open(v1=True) as client:
+        document = await client.store(pages, "force.pdf")
+        await client.settle(document)
+        for question in ("friction", "Describe friction"):
+            history = [
+                {"role": "user", "content": "What is the capital of Mongolia, and how many people live there today?"},
+                {"role": "assistant", "content": "I have no document to look in."},
+            ]
+            answer = await client.ask(question, documents=[document], history=history)
+            assert answer["message"].startswith("The document says: “Friction slows a body")
+
+
+@pytest.mark.parametrize(
+    ("question", "words"),
+    [
+        ("What is the email address?", "The e-mail address is mail@brook.example."),
+        ("Where do I find the x-ray?", "The xray hangs beside the door."),
+        ("What weighs 1250 kg?", "The engine weighs 1,250 kg."),
+        ("What costs 2.400 euros?", "The gearbox costs 2400 euros."),
+    ],
+)
+async def test_words_and_numbers_are_found_however_they_are_written(
+    shared_engine: Engine, question: str, words: str
+) -> None:
+    page = (
+        "The e-mail address is mail@brook.example. The xray hangs beside the door. The engine weighs 1,250 kg. "
+        "The gearbox costs 2400 euros. The wheel weighs 250 kg and costs 400 euros."
+    )
+    answer = await ask(shared_engine, question, page)
+    assert answer["message"].startswith("The document says:")
+    assert words in answer["sources"][0]["quote"]

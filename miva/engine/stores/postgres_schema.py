@@ -31,7 +31,7 @@ class Part:
 
 LIBRARY = Part(
     "library",
-    4,
+    5,
     ("documents", "names", "pages", "sentences", "chunks", "words", "common"),
     """
     CREATE TABLE miva_engine.documents (
@@ -63,7 +63,7 @@ LIBRARY = Part(
 
 VECTORS = Part(
     "vectors",
-    1,
+    2,
     ("embedded", "vectors"),
     f"""
     CREATE TABLE miva_engine.embedded (

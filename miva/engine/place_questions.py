@@ -1,0 +1,77 @@
+"""Questions about one page or one chapter: answered from that place alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from miva.engine import overview
+from miva.engine.search import Asked
+from miva.engine.stores.base import Passage
+from miva.engine.text import fold
+
+QUOTES = 5
+
+_PAGE = re.compile(
+    r"\b(?:page|seite|pagina|страниц\w*)\s+(?:number\s+|no\.?\s*|nr\.?\s*)?(\d{1,5})\b|第\s*(\d{1,5})\s*[页頁]"
+    r"|\b(first|last)\s+page\b|\b(erste|letzte)n?\s+seite\b"
+)
+_PART = re.compile(
+    r"\b(section|chapter|part|title|article|appendix|kapitel|abschnitt|teil|artikel|chapitre|capitulo)\s+"
+    r"(\d+(?:\.\d+)*|[ivxlc]+|[a-z])\b(?!')"
+)
+
+
+def names_a_place(question: str) -> bool:
+    """Whether a question is about a numbered page, chapter or section."""
+    folded = fold(question).lower()
+    return bool(_PAGE.search(folded) or _PART.search(folded))
+
+
+def describe(question: str, documents: Sequence[Asked]) -> tuple[str, list[tuple[int, Passage]]] | None:
+    """What stands at the place that a question is about as a whole ("what does page 3 say?"), and the quoted passages
+    with the number of their document; None where it asks for something else, or there is no such part."""
+    folded = fold(question).lower()
+    paged = [(number, one) for number, one in enumerate(documents[: overview.MAX_DOCUMENTS]) if one.paged]
+    rest = _PART.sub(" ", _PAGE.sub(" ", folded))
+    if not paged or rest == folded or not (overview.is_about_all(rest) or not rest.strip(" ?.!")):
+        return None
+    if (page := _PAGE.search(folded)) is not None:
+        return _joined([(number, *_of_page(document, page)) for number, document in paged])
+    if (part := _PART.search(folded)) is not None:
+        found = [(number, told) for number, document in paged if (told := _of_part(document, *part.groups()))]
+        return _joined([(number, *told) for number, told in found]) if found else None
+    return None
+
+
+def _joined(told: list[tuple[int, str, list[Passage]]]) -> tuple[str, list[tuple[int, Passage]]]:
+    quoted = [(number, passage) for number, _, passages in told for passage in passages]
+    return "\n\n".join(words for _, words, _ in told), quoted
+
+
+def _of_page(document: Asked, asked: re.Match[str]) -> tuple[str, list[Passage]]:
+    latin, dense, english, german = asked.groups()
+    count = document.index.page_count()
+    digits = latin or dense
+    page = int(digits) if digits else 1 if (english or german) in ("first", "erste") else count
+    if not 1 <= page <= count:
+        return f"{document.name}{overview.length(document)}; I have read no page {page}.", []
+    return _quoted(f"Page {page} of {document.name}", document, document.index.page_passages(page, overview.PART_READ))
+
+
+def _of_part(document: Asked, kind: str, label: str) -> tuple[str, list[Passage]] | None:
+    """The chapter or section whose title begins with this number, with or without the word before it."""
+    begins = re.compile(rf"(?:{kind}\s+)?{re.escape(label)}(?![\w.]*\w)", re.IGNORECASE)
+    for part in overview.parts_of(document.index):
+        if begins.match(fold(part.title)):
+            passages = overview.text_of(part, document.index)
+            return _quoted(f"{part.title} (page {part.page} of {document.name})", document, passages)
+    return None
+
+
+def _quoted(place: str, document: Asked, passages: list[Passage]) -> tuple[str, list[Passage]]:
+    chosen = overview.most_telling(passages, QUOTES) or passages[:QUOTES]
+    if not chosen:
+        return f"{place} has no text that I can read.", []
+    lines = [f"- {overview.quotation(passage, document)}" for passage in chosen]
+    return "\n".join([f"{place} says:", *lines]), chosen
