@@ -274,11 +274,12 @@ class _Candidate:
 
 
 def _candidates(chunks: list[tuple[Place, float, list[Passage]]], value: dict[str, float]) -> list[_Candidate]:
-    """The sentences of the chunks, each once, wherever it stands again."""
+    """The sentences of the chunks that have a letter, each once, wherever it stands again."""
     found: dict[str, tuple[int, Passage, int]] = {}
     for rank, ((document, _), _, passages) in enumerate(chunks):
         for passage in passages:
-            found.setdefault(plain_words(passage.text), (document, passage, rank))
+            if any(map(str.isalpha, passage.text)):  # bare digits say nothing, whatever was asked
+                found.setdefault(plain_words(passage.text), (document, passage, rank))
     asked = sum(value.values()) or 1.0
     top = chunks[0][1] if chunks else 1.0
     matches = which_match([passage.text for _, passage, _ in found.values()], list(value))

@@ -351,3 +351,8 @@ async def test_words_and_numbers_are_found_however_they_are_written(
     answer = await ask(shared_engine, question, page)
     assert answer["message"].startswith("The document says:")
     assert words in answer["sources"][0]["quote"]
+
+
+async def test_digits_alone_are_no_answer(shared_engine: Engine) -> None:
+    answer = await ask(shared_engine, "What is 2+2?", "The mill stands in the valley.\n\n2.\n\nIt has a wheel.")
+    assert answer["message"].startswith("I did not find this in report.pdf")
