@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
@@ -103,10 +104,13 @@ class Vectoriser:
 
 
 async def to_its_end(work: Awaitable[None]) -> None:
-    """Waits for what a thread writes also where this task is stopped: what follows a stop must follow its end."""
+    """Waits for what a thread writes also where this task is stopped, once or several times: what follows a
+    stop must follow its end."""
     writing = asyncio.ensure_future(work)
     try:
         await asyncio.shield(writing)
     except asyncio.CancelledError:
-        await asyncio.wait((writing,))
+        while not writing.done():
+            with contextlib.suppress(asyncio.CancelledError):  # whoever else stops it waits for the same end
+                await asyncio.wait((writing,))
         raise

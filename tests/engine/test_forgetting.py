@@ -56,14 +56,16 @@ class Place:
         self.library = SlowLibrary(data / "documents")
         self.vectors = SlowVectors(data / "vectors")
         self.embeddings = EmbeddingQueue(data / "models")
+        self.arriving: asyncio.Task[None] | None = None
+        """What takes the document in; it ends with the connection that sends it."""
 
     async def begin(self) -> Service:
         """A service that is just taking in a document under the id `d`."""
         service = Service(self.library, self.vectors, self.embeddings, Speaker(None), 1)
         await service.announce("d", "alice", "plover.pdf")
         intake = service.new_intake(1)
-        task = asyncio.ensure_future(self._take_in(service, intake))
-        service.register("d", intake, task)
+        self.arriving = asyncio.ensure_future(self._take_in(service, intake))
+        service.register("d", intake, self.arriving)
         intake.add(1, "The password is xyzzyplugh.")
         intake.end()
         return service
@@ -103,10 +105,30 @@ async def test_while_its_text_is_being_written(place: Place) -> None:
     await place.nothing_stays()
 
 
+async def test_while_its_text_is_being_written_though_its_sender_is_gone(place: Place) -> None:
+    service = await place.begin()
+    await until(place.library.writes)
+    assert place.arriving is not None
+    place.arriving.cancel()
+    await asyncio.sleep(WRITING_S / 4)
+    await service.forget("d")
+    await place.nothing_stays()
+
+
 async def test_while_its_vectors_are_being_written(place: Place) -> None:
     service = await place.begin()
     await until(place.vectors.writes)
     await service.forget("d")
+    await place.nothing_stays()
+
+
+async def test_by_two_at_once_while_its_vectors_are_being_written(place: Place) -> None:
+    service = await place.begin()
+    await until(place.vectors.writes)
+    first = asyncio.ensure_future(service.forget("d"))
+    await asyncio.sleep(WRITING_S / 4)
+    await service.forget("d")
+    await first
     await place.nothing_stays()
 
 
