@@ -11,7 +11,7 @@ from pathlib import Path
 
 import uvloop
 
-from miva.engine import config
+from miva.engine import config, descriptors
 from miva.engine.embedding.queue import EmbeddingQueue
 from miva.engine.prose import Speaker
 from miva.engine.server import Address, CannotListen, listen
@@ -46,6 +46,7 @@ def main() -> int:
 
 async def _serve(options: argparse.Namespace) -> None:
     use_one_thread()
+    descriptors.raise_limit()
     address = Address(options.host, options.port, options.socket)
     given = config.read(options.config) if options.config is not None else config.Config()
     library, vectors = open_stores(given.vector_store, options.data, given.database_url)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import ParamSpec, TypeVar
 
+from miva.engine import descriptors
 from miva.engine.answer import Answer, compose, leans_on_another
 from miva.engine.attachments import Attachments, Conversation
 from miva.engine.embedding.queue import EmbeddingQueue
@@ -18,7 +20,7 @@ from miva.engine.llm.task import Excerpt, Message
 from miva.engine.meaning import Meaning
 from miva.engine.prose import Speaker
 from miva.engine.search import Asked
-from miva.engine.stores.base import Library, StoreError, VectorStore
+from miva.engine.stores.base import Index, Library, StoreError, VectorStore
 from miva.engine.stores.matrix_vectors import VectorsInMemory
 from miva.engine.text import one_line
 from miva.engine.vectoriser import Vectoriser, to_its_end
@@ -56,6 +58,8 @@ class Service:
         # Apart, so that a long document being indexed leaves threads for questions.
         self._readers = ThreadPoolExecutor(2, "index")
         self._thinkers = ThreadPoolExecutor(8, "answer")
+        self._closer = ThreadPoolExecutor(1, "close")
+        self._descriptors = descriptors.for_documents()
         self._vectoriser = Vectoriser(embeddings, self._readers)
         self._intakes: dict[str, dict[Intake, asyncio.Task[None]]] = {}
         self._keeping: set[asyncio.Task[None]] = set()
@@ -166,8 +170,8 @@ class Service:
         await self.in_thread(self._vectors.forget, document)
         self._meaning.forget()
 
-    async def stored(self, question: Question, need: Callable[[list[str]], Awaitable[None]]) -> list[Asked]:
-        """The documents a question names, asked for with `need` where they are not held.
+    async def here(self, question: Question, need: Callable[[list[str]], Awaitable[None]]) -> None:
+        """Returns once the documents that a question names are here; those not held are asked for with `need`.
 
         Raises `FrameError` when one of them does not come in time.
         """
@@ -180,7 +184,23 @@ class Service:
                 f"{len(missing)} of the {len(question.documents)} documents asked about did not arrive within "
                 f"{self._wait_s:g} seconds. Send them and ask again."
             )
-        return [await self._asked(document, question.names.get(document)) for document in question.documents]
+
+    @asynccontextmanager
+    async def opened(self, question: Question) -> AsyncIterator[list[Asked]]:
+        """The documents that a question names, for as long as something is read of them: each may be an open file.
+
+        Raises `FrameError` where one has gone.
+        """
+        async with self._descriptors.taken(len(question.documents)):
+            documents: list[Asked] = []
+            try:
+                for document in question.documents:
+                    documents.append(await self._asked(document, question.names.get(document)))
+                yield documents
+            finally:
+                opened = [document.index for document in documents if document.vectors is self._vectors]
+                # Beside the event loop: a thread may still be reading for a question that was cancelled.
+                await to_its_end(asyncio.get_running_loop().run_in_executor(self._closer, _close, opened))
 
     async def _missing(self, documents: Sequence[str]) -> list[str]:
         held = await self.in_thread(lambda: {d for d in documents if self._library.holds(d)})
@@ -251,19 +271,25 @@ class Service:
             opened = partial(self._attachments.open, document.id)
             self._vectoriser.start(document.id, opened, document.vectors, closes=False)
 
-    async def answer(self, message: str, documents: Sequence[Asked], previous: str, question: Question) -> Answer:
-        """The answer to `message`, what is asked in `question`, from these documents and in their own words."""
+    async def standing_alone(self, message: str, previous: str, question: Question) -> tuple[str, str]:
+        """What is asked in `question`, and the question before it, "" where a model could put it without that one."""
         if leans_on_another(message):
             whole = await self.speaker.standing_alone(message, _said(question), question.options)
-            message, previous = (message, previous) if whole == message else (whole, "")
+            return (message, previous) if whole == message else (whole, "")
+        return message, previous
 
+    async def answer(self, message: str, documents: Sequence[Asked], previous: str) -> Answer:
+        """The answer to `message` from these documents and in their own words; `previous` as in `standing_alone`."""
         embed = self._meaning.embed(asyncio.get_running_loop())
         return await self.in_thread(compose, message, documents, embed, previous)
 
     async def told(
         self, message: str, answer: Answer, documents: Sequence[Asked], question: Question
     ) -> AsyncGenerator[str, None]:
-        """What is said of an answer, piece by piece: by a language model where there is one."""
+        """What is said of an answer, piece by piece: by a language model where there is one.
+
+        Once this has returned, nothing more is read of the documents.
+        """
         sections: list[Excerpt] = []
         if answer.is_overview and self.speaker.writes(answer, question.options):
             sections = await self.in_thread(_sections, documents)
@@ -285,6 +311,11 @@ def _sections(documents: Sequence[Asked]) -> list[Excerpt]:
         for document in documents
         for page in document.index.page_numbers()
     ]
+
+
+def _close(indices: Sequence[Index]) -> None:
+    for index in indices:
+        index.close()
 
 
 def _vector_counts(document: Asked) -> tuple[int, int]:

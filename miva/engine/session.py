@@ -9,7 +9,7 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from typing import Any, ParamSpec
 
 from websockets.asyncio.server import ServerConnection
@@ -20,6 +20,7 @@ from miva.engine.answer import Answer
 from miva.engine.attachments import Conversation
 from miva.engine.frames import FrameError
 from miva.engine.intake import Intake
+from miva.engine.search import Asked
 from miva.engine.service import FEW_CHUNKS, Service
 from miva.engine.stores.base import StoreError
 
@@ -111,25 +112,37 @@ class Session:
     async def _answer(self, question: frames.Question, conversation: Conversation) -> None:
         async with conversation.turn:
             try:
-                if question.documents:
-                    message, documents = question.message, await self._service.stored(question, self._need)
-                    if question.stream:
-                        await self._send(type="thinking")
-                else:
-                    if question.stream:
-                        await self._send(type="thinking")
-                    message, documents = await self._service.attached(question, conversation)
-                for asked, done, total in await self._service.unfinished(documents):
-                    if question.stream:
-                        await self._send(type="progress", stage="index", done=done, total=total, id=asked.id)
-                asked_before = [text for role, text in question.history if role == "user"]
-                previous = asked_before[-1] if asked_before else conversation.previous
-                answer = await self._service.answer(message, documents, previous, question)
-                conversation.previous = message
-                told = await self._service.told(message, answer, documents, question)
-                await self._say(question, answer, told)
+                await self._say(question, *await self._found(question, conversation))
             except FrameError as error:
                 await self._send(type="error", message=str(error))
+
+    async def _found(
+        self, question: frames.Question, conversation: Conversation
+    ) -> tuple[Answer, AsyncGenerator[str, None]]:
+        """An answer, and what is to be said of it. Documents are open only in here, while no model is waited for."""
+        opening: AbstractAsyncContextManager[list[Asked]]
+        if question.documents:
+            await self._service.here(question, self._need)
+            await self._thinking(question)
+            message, opening = question.message, self._service.opened(question)
+        else:
+            await self._thinking(question)
+            message, attached = await self._service.attached(question, conversation)
+            opening = nullcontext(attached)
+        asked_before = [text for role, text in question.history if role == "user"]
+        previous = asked_before[-1] if asked_before else conversation.previous
+        alone, previous = await self._service.standing_alone(message, previous, question)
+        async with opening as documents:
+            for asked, done, total in await self._service.unfinished(documents):
+                if question.stream:
+                    await self._send(type="progress", stage="index", done=done, total=total, id=asked.id)
+            answer = await self._service.answer(alone, documents, previous)
+            conversation.previous = message
+            return answer, await self._service.told(message, answer, documents, question)
+
+    async def _thinking(self, question: frames.Question) -> None:
+        if question.stream:
+            await self._send(type="thinking")
 
     async def _need(self, documents: list[str]) -> None:
         await self._send(type="need", documents=documents)

@@ -67,12 +67,11 @@ class Vectoriser:
         self, document: str, open_index: Callable[[], Index | None], vectors: VectorStore, closes: bool
     ) -> None:
         loop = asyncio.get_running_loop()
+        index: Index | None = None
         async with self._places:
-            index = await loop.run_in_executor(self._pool, open_index)
-            if index is None:
-                return
             try:
-                while True:
+                index = await loop.run_in_executor(self._pool, open_index)
+                while index is not None:
                     first = await loop.run_in_executor(self._pool, vectors.count, document)
                     texts = await loop.run_in_executor(self._pool, index.chunk_texts, first, _STEP_CHUNKS)
                     if not texts:
@@ -86,7 +85,7 @@ class Vectoriser:
             except Exception:  # whatever the model's runtime raises; the next question about it tries again
                 logger.exception("A document stays without vectors for now")
             finally:
-                if closes:
+                if closes and index is not None:
                     index.close()
 
     async def _rows(self, document: str, texts: list[str]) -> Vectors:

@@ -82,9 +82,10 @@ async def asked(service: Service) -> Asked:
     async def needs(documents: Sequence[str]) -> None:
         raise AssertionError(f"{documents} are here")
 
-    (found,) = await service.stored(ASKED, needs)
-    assert found.read is None
-    assert found.index.page_text(1) == "The elephant is called Jumbo."
+    await service.here(ASKED, needs)
+    async with service.opened(ASKED) as (found,):
+        assert found.read is None
+        assert found.index.page_text(1) == "The elephant is called Jumbo."
     return found
 
 
@@ -98,9 +99,8 @@ async def test_a_question_before_it_is_kept_finds_all_of_it(data: Path, monkeypa
 async def test_a_question_waits_a_moment_for_what_is_about_to_be_kept(data: Path) -> None:
     async with ready_document(data) as (service, library, _):
         asyncio.get_running_loop().call_later(0.1, library.may_write.set)
-        found = await asked(service)
+        await asked(service)
         assert library.holds("d")
-        found.index.close()
 
 
 async def test_it_is_kept_also_where_the_engine_stops_at_once(data: Path) -> None:

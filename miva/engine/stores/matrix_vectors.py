@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from miva.engine.stores import trouble
 from miva.engine.stores.base import MODEL, NearChunk, VectorStore
 from miva.engine.vectors import DIMENSION, SCALE, Bytes, Vectors, dequantise, quantise
 
@@ -106,6 +107,7 @@ class VectorFiles(MatrixVectors):
         self._cache: OrderedDict[str, _Held] = OrderedDict()
         self._bytes = 0
 
+    @trouble.of_files()
     def add(self, document: str, first: int, vectors: Vectors) -> None:
         path = self._path(document)
         with self._lock:
@@ -118,17 +120,20 @@ class VectorFiles(MatrixVectors):
                 file.write(quantise(vectors).tobytes())
             self._drop(document)
 
+    @trouble.of_files()
     def count(self, document: str) -> int:
         try:
             return self._path(document).stat().st_size // DIMENSION
         except FileNotFoundError:
             return 0
 
+    @trouble.of_files()
     def forget(self, document: str) -> None:
         with self._lock:
             self._path(document).unlink(missing_ok=True)
             self._drop(document)
 
+    @trouble.of_files()
     def _held(self, document: str) -> _Held:
         with self._lock:
             found = self._cache.get(document)

@@ -18,6 +18,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from miva.engine import passages
+from miva.engine.stores import trouble
 from miva.engine.stores.base import Bookmark, Content, Draft, Passage, Posting, Postings, posting
 from miva.engine.stores.common_words import COMMON, common_words, packed, unpacked
 from miva.engine.stores.lexemes import TOKENIZER, tsvectors, wanted
@@ -56,22 +57,35 @@ class SqliteIndex(Draft):
         return cls(connection)
 
     @classmethod
+    @trouble.of_files()
     def open(cls, path: Path) -> SqliteIndex | None:
-        """The index that `save` wrote to `path`; None where there is none that this version can read."""
+        """The index that `save` wrote to `path`; None where there is none that this version can read.
+
+        Raises `StoreError` where there may well be one that cannot be opened now.
+        """
         # A finished file never changes, so SQLite may skip its locks.
         address = f"file:{quote(str(path.absolute()))}?mode=ro&immutable=1"
         try:
+            path.stat()
             connection = sqlite3.connect(address, uri=True, check_same_thread=False)
-        except sqlite3.OperationalError:  # there is none, or it was deleted just now
+        except FileNotFoundError:
             return None
+        except sqlite3.OperationalError:  # SQLite does not tell why
+            if not path.exists():  # it was deleted just now
+                return None
+            raise
         try:
             if connection.execute("PRAGMA user_version").fetchone()[0] == VERSION:
                 return cls(connection)
+        except sqlite3.OperationalError:  # the disk's fault, not the file's
+            connection.close()
+            raise
         except sqlite3.DatabaseError:  # cut short or overwritten: the relay sends the document again
             pass
         connection.close()
         return None
 
+    @trouble.of_files()
     def save(self, path: Path) -> None:
         draft = path.with_name(f"{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
         draft.unlink(missing_ok=True)

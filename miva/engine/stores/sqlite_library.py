@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from miva.engine.stores import trouble
 from miva.engine.stores.base import Draft, Index, Library
 from miva.engine.stores.sqlite_index import SqliteIndex
 
@@ -19,6 +20,7 @@ _STALE_DRAFT_S = 3600
 class SqliteLibrary(Library):
     """The documents kept below a folder, each by the id its sender gave it (the SHA-256 of its content)."""
 
+    @trouble.of_files()
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -40,6 +42,7 @@ class SqliteLibrary(Library):
     def save(self, document: str, draft: Draft) -> None:
         draft.save(self._path(document))
 
+    @trouble.of_files()
     def forget(self, document: str) -> None:
         self._path(document).unlink(missing_ok=True)
         self._names.remove(document)
@@ -71,6 +74,7 @@ class _Names:
                 "CREATE TABLE IF NOT EXISTS names (document TEXT, owner TEXT, name TEXT, PRIMARY KEY (document, owner))"
             )
 
+    @trouble.of_files()
     def put(self, document: str, owner: str, name: str) -> None:
         with self._lock, self._db:
             known = self._db.execute(
@@ -79,10 +83,12 @@ class _Names:
             if known != (name,):
                 self._db.execute("INSERT OR REPLACE INTO names VALUES (?, ?, ?)", (document, owner, name))
 
+    @trouble.of_files()
     def of(self, document: str) -> set[str]:
         with self._lock:
             return {name for (name,) in self._db.execute("SELECT name FROM names WHERE document = ?", (document,))}
 
+    @trouble.of_files()
     def documents(self) -> list[str]:
         with self._lock:
             return [document for (document,) in self._db.execute("SELECT DISTINCT document FROM names")]

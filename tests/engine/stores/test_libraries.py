@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from miva.engine.stores.base import Bookmark, Index, Library
+from miva.engine.stores.base import Bookmark, Index, Library, StoreError
 from miva.engine.stores.sqlite_library import SqliteLibrary
 from tests.engine.stores.conftest import OpenLibrary
 from tests.engine.stores.material import ODD_IDS, PAGES, draft, new_id, plain
@@ -168,6 +168,17 @@ def test_one_index_is_read_by_several_threads(library: Library) -> None:
     expected = everything(index)
     with ThreadPoolExecutor(8) as threads:
         assert all(one == expected for one in threads.map(lambda _: everything(index), range(16)))
+
+
+def test_a_file_that_cannot_be_opened_is_not_taken_for_none(tmp_path: Path) -> None:
+    library, document = SqliteLibrary(tmp_path), new_id()
+    library.save(document, draft())
+    (file,) = [path for path in tmp_path.glob("*.sqlite3") if path.name != "names.sqlite3"]
+    file.unlink()
+    file.mkdir()  # whoever runs this may read any file
+    for look in (library.open, library.holds):
+        with pytest.raises(StoreError, match="cannot be used"):
+            look(document)
 
 
 def test_a_file_that_was_cut_off_counts_as_not_held(tmp_path: Path) -> None:
