@@ -165,10 +165,12 @@ class Service:
             task.cancel()
         if arriving:
             await asyncio.wait(arriving)
-        await self.in_thread(self._library.forget, document)  # first: from now on nobody can begin with its vectors
-        await self._vectoriser.stop(document)
-        await self.in_thread(self._vectors.forget, document)
-        self._meaning.forget()
+        try:
+            await self.in_thread(self._library.forget, document)  # first: from now on nobody can begin with its vectors
+        finally:  # a store that fails leaves nothing in the other one
+            await self._vectoriser.stop(document)
+            self._meaning.forget()
+            await self.in_thread(self._vectors.forget, document)
 
     async def here(self, question: Question, need: Callable[[list[str]], Awaitable[None]]) -> None:
         """Returns once the documents that a question names are here; those not held are asked for with `need`.

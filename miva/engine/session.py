@@ -9,7 +9,7 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext, suppress
 from typing import Any, ParamSpec
 
 from websockets.asyncio.server import ServerConnection
@@ -47,7 +47,8 @@ class Session:
         self._questions: dict[str, set[asyncio.Task[None]]] = {}
         self._conversations: OrderedDict[str, Conversation] = OrderedDict()
         self._intakes: dict[str, tuple[Intake, asyncio.Task[None]]] = {}
-        self._held: dict[str, int] = {}
+        # Begun, and their pages passed over: held already, with so many chunks, or refused by the stores, with None.
+        self._held: dict[str, int | None] = {}
         self._voice = asyncio.Lock()  # two answers on one connection are never mixed
 
     async def run(self) -> None:
@@ -61,17 +62,15 @@ class Session:
                     embedding_dim=self._service.dimension,
                 )
             async for raw in self._connection:
-                try:
-                    await self._receive(frames.parse(raw, keeps_documents=self._keeps_documents))
-                except FrameError as error:
-                    await self._send(type="error", message=str(error))
+                await self._guarded(self._receive, raw)
         except ConnectionClosed:
             pass
         finally:
             for task in self._tasks:
                 task.cancel()
 
-    async def _receive(self, frame: frames.Frame) -> None:
+    async def _receive(self, raw: str | bytes) -> None:
+        frame = frames.parse(raw, keeps_documents=self._keeps_documents)
         match frame:
             case frames.Question():
                 self._ask(frame)
@@ -111,10 +110,7 @@ class Session:
 
     async def _answer(self, question: frames.Question, conversation: Conversation) -> None:
         async with conversation.turn:
-            try:
-                await self._say(question, *await self._found(question, conversation))
-            except FrameError as error:
-                await self._send(type="error", message=str(error))
+            await self._say(question, *await self._found(question, conversation))
 
     async def _found(
         self, question: frames.Question, conversation: Conversation
@@ -164,10 +160,11 @@ class Session:
         self._drop(frame.id)  # begun anew
         if len(self._intakes) + len(self._held) >= _MAX_INTAKES:
             raise FrameError("Too many documents are being sent at once; end some of them first.")
-        chunks = await self._service.announce(frame.id, frame.owner, frame.name)
+        self._held[frame.id] = None
+        self._held[frame.id] = chunks = await self._service.announce(frame.id, frame.owner, frame.name)
         if chunks is not None:
-            self._held[frame.id] = chunks
             return
+        del self._held[frame.id]
         intake = self._service.new_intake(frame.pages)
         task = self._start(self._take_in, frame.id, intake)
         self._intakes[frame.id] = (intake, task)
@@ -188,7 +185,9 @@ class Session:
         if frame.id in self._intakes:
             self._intakes[frame.id][0].end(frame.outline)
         elif frame.id in self._held:
-            await self._indexed(frame.id, self._held.pop(frame.id), 1)
+            chunks = self._held.pop(frame.id)
+            if chunks is not None:  # else the trouble was told when it was begun
+                await self._indexed(frame.id, chunks, 1)
         else:
             raise FrameError("The end came of a document that was not begun; send 'document' first.")
 
@@ -223,7 +222,10 @@ class Session:
             is_worked_at = is_being_kept or self._service.is_worked_at(document)
             if not is_worked_at and not told:
                 return
-            counts = await self._service.vector_counts(document) or ((0, chunks) if is_being_kept else None)
+            try:
+                counts = await self._service.vector_counts(document) or ((0, chunks) if is_being_kept else None)
+            except StoreError:  # nobody asked: the next question tells
+                return
             if counts is None or not (told or counts[1] - counts[0] > FEW_CHUNKS):
                 return
             await self._send(type="progress", stage="index", done=counts[0], total=counts[1], id=document)
@@ -239,18 +241,22 @@ class Session:
         return task
 
     async def _guarded(self, work: Callable[P, Awaitable[None]], *args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            await work(*args, **kwargs)
-        except ConnectionClosed:
-            pass
-        except StoreError as why:
-            logger.warning("%s", why)
-            await self._send(
-                type="error", message="The engine cannot reach what it keeps just now; ask again in a moment."
-            )
-        except Exception:
-            logger.exception("A task of a connection failed")
-            await self._send(type="error", message="The engine failed at this; it is written in its log.")
+        """Does a part of the work; what fails of it is told in a frame, and the connection lives."""
+        with suppress(ConnectionClosed):
+            try:
+                await work(*args, **kwargs)
+                return
+            except ConnectionClosed:
+                return
+            except FrameError as error:
+                trouble = str(error)
+            except StoreError as why:
+                logger.warning("%s", why)
+                trouble = "The engine cannot reach what it keeps just now; ask again in a moment."
+            except Exception:
+                logger.exception("A task of a connection failed")
+                trouble = "The engine failed at this; it is written in its log."
+            await self._send(type="error", message=trouble)
 
     async def _send(self, **frame: Any) -> None:
         await self._connection.send(json.dumps(frame, ensure_ascii=False, allow_nan=False))

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -89,6 +93,48 @@ async def test_half_a_character_on_a_page_costs_only_itself(shared_engine: Engin
         await client.until("indexed")
         answer = await client.ask("ibis?", documents=["half"])
         assert "The ibis \ufffd wades at dawn." in answer["message"]
+
+
+@contextmanager
+def broken_names(data: Path) -> Iterator[None]:
+    """While the engine's table of documents' names is not there."""
+    with closing(sqlite3.connect(data / "documents" / "names.sqlite3")) as names:
+        names.execute("ALTER TABLE names RENAME TO elsewhere")
+        yield
+        names.execute("ALTER TABLE elsewhere RENAME TO names")
+
+
+async def test_a_store_that_fails_at_a_document_costs_one_error_and_the_connection_lives(data: Path) -> None:
+    pages = ["The ibis wades at dawn.", "It sleeps at noon."]
+    with Engine(data) as engine:
+        async with engine.open(v1=True) as client:
+            with broken_names(data):
+                document = await client.begin(pages)
+                await client.send(type="document_end", id=document)
+                error = await client.get()
+                assert error["type"] == "error"
+                assert "cannot reach what it keeps just now" in error["message"]
+                assert (await client.ask("hello"))["type"] == "chat"
+            await client.store(pages)
+            assert "“The ibis wades at dawn.”" in (await client.ask("ibis?", documents=[document]))["message"]
+        log = engine.stop()
+    assert log.count("no such table") == 1
+    assert "Traceback" not in log
+
+
+async def test_a_store_that_fails_at_forgetting_costs_one_error_and_the_rest_is_forgotten(data: Path) -> None:
+    with Engine(data) as engine:
+        async with engine.open(v1=True) as client:
+            document = await client.store(["The ibis wades at dawn."])
+            await client.ask("ibis?", documents=[document])  # it is kept by then, and has its vector
+            assert list((data / "vectors").iterdir())
+            with broken_names(data):
+                await client.send(type="forget", id=document)
+                assert "cannot reach what it keeps just now" in (await client.get())["message"]
+            assert list((data / "vectors").iterdir()) == []
+            await client.send(message="ibis?", unique_id="u", documents=[document])
+            assert (await client.answer())["type"] == "need"
+        assert "no such table" in engine.stop()
 
 
 async def test_too_many_begun_documents_are_refused_in_words(shared_engine: Engine) -> None:
