@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
-from miva.engine.envelope import EnvelopeFile, parse
+from miva.engine.envelope import parse
 from miva.engine.frames import FrameError
 from miva.engine.search import Asked
 from miva.engine.shelf import Shelf
 from miva.engine.stores.base import Index
 from miva.engine.stores.sqlite_index import SqliteIndex
 
+Pages: TypeAlias = tuple[tuple[int, str], ...]
+"""The number and the text of each."""
+
 
 @dataclass(frozen=True)
 class Attached:
-    """A document that came inside a question: its key on the shelf and how it was called."""
+    """A document that came inside a question before: its key on the shelf and how it was called."""
 
     key: str
     name: str
@@ -42,10 +46,20 @@ class Attachments:
         """The index of one; None where it is no longer in memory."""
         return self._shelf.get(key)
 
-    def unwrap(self, envelope: str) -> tuple[str, tuple[Attached, ...]]:
+    def unwrap(self, envelope: str) -> tuple[str, list[Asked]]:
         """A question out of its envelope, and the documents in it, which are indexed now."""
         parsed = parse(envelope)
-        return parsed.question, tuple(self._shelve(file) for file in parsed.files)
+        asked: list[Asked] = []
+        shelved: dict[str, tuple[Index, int]] = {}
+        for file in parsed.files:
+            pages = file.pages if file.pages is not None else ((1, file.text or ""),)
+            key = _key(pages)
+            if key not in shelved:
+                shelved[key] = self._shelf.get(key) or _index(pages), sum(len(text) for _, text in pages)
+            asked.append(Asked(key, file.name, shelved[key][0], self._shelf.vectors, file.pages is not None))
+        if shelved:
+            self._shelf.put(shelved)  # all at once, for one must not make room for another
+        return parsed.question, asked
 
     def asked(self, conversation: Conversation) -> list[Asked]:
         """The documents a conversation is about. Raises `FrameError` where one is no longer in memory."""
@@ -57,15 +71,16 @@ class Attachments:
             asked.append(Asked(document.key, document.name, index, self._shelf.vectors, document.paged))
         return asked
 
-    def _shelve(self, file: EnvelopeFile) -> Attached:
-        pages = file.pages if file.pages is not None else ((1, file.text or ""),)
-        digest = hashlib.sha256()
-        for number, text in pages:
-            digest.update(f"{number} {len(text)} ".encode() + text.encode())
-        key = digest.hexdigest()
-        if self._shelf.get(key) is None:
-            index = SqliteIndex.in_memory()
-            for number, text in pages:
-                index.add_page(number, text)
-            self._shelf.put(key, index, sum(len(text) for _, text in pages))
-        return Attached(key, file.name, file.pages is not None)
+
+def _key(pages: Pages) -> str:
+    digest = hashlib.sha256()
+    for number, text in pages:
+        digest.update(f"{number} {len(text)} ".encode() + text.encode())
+    return digest.hexdigest()
+
+
+def _index(pages: Pages) -> Index:
+    index = SqliteIndex.in_memory()
+    for number, text in pages:
+        index.add_page(number, text)
+    return index

@@ -12,7 +12,7 @@ from typing import ParamSpec, TypeVar
 
 from miva.engine import descriptors
 from miva.engine.answer import Answer, compose, leans_on_another
-from miva.engine.attachments import Attachments, Conversation
+from miva.engine.attachments import Attached, Attachments, Conversation
 from miva.engine.embedding.queue import EmbeddingQueue
 from miva.engine.frames import FrameError, Question
 from miva.engine.intake import Intake, Report
@@ -242,10 +242,11 @@ class Service:
 
         Raises `FrameError` when those of before are no longer in memory.
         """
-        message, attached = await self.in_thread(self._attachments.unwrap, question.message)
-        if attached:
-            conversation.attached = attached
-        return message, self._attachments.asked(conversation)
+        message, documents = await self.in_thread(self._attachments.unwrap, question.message)
+        if not documents:
+            return message, self._attachments.asked(conversation)
+        conversation.attached = tuple(Attached(one.id, one.name, one.paged) for one in documents)
+        return message, documents
 
     async def unfinished(self, documents: Sequence[Asked]) -> list[tuple[Asked, int, int]]:
         """Those of the asked documents that lack many vectors, with the numbers of vectors and of chunks.

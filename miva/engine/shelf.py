@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Mapping
 
 from miva.engine.stores.base import Index
 from miva.engine.stores.matrix_vectors import VectorsInMemory
@@ -17,7 +18,7 @@ class Shelf:
     """Documents by the hash of their text: the least recently used go first, and their vectors with them."""
 
     def __init__(self) -> None:
-        self.vectors = VectorsInMemory()
+        self.vectors = VectorsInMemory(self._holds)  # those that are made while a document goes are not kept
         self._lock = threading.Lock()
         self._held: OrderedDict[str, tuple[Index, int]] = OrderedDict()
         self._characters = 0
@@ -30,14 +31,25 @@ class Shelf:
             self._held.move_to_end(key)
             return self._held[key][0]
 
-    def put(self, key: str, index: Index, characters: int) -> None:
-        """Keep an index of so many characters; the newest is kept even where it is over the limit alone."""
+    def put(self, documents: Mapping[str, tuple[Index, int]]) -> None:
+        """Keep what came together, each an index of so many characters, also where it is over the limit alone."""
+        gone = []
         with self._lock:
-            if key in self._held:
-                return
-            self._held[key] = (index, characters)
-            self._characters += characters
-            while len(self._held) > 1 and (self._characters > SHELF_CHARACTERS or len(self._held) > SHELF_DOCUMENTS):
-                gone, (_, size) = self._held.popitem(last=False)
+            for key, (index, characters) in documents.items():
+                if key not in self._held:
+                    self._held[key] = (index, characters)
+                    self._characters += characters
+                self._held.move_to_end(key)
+            while len(self._held) > len(documents) and self._is_full():
+                key, (_, size) = self._held.popitem(last=False)
                 self._characters -= size
-                self.vectors.forget(gone)
+                gone.append(key)
+        for key in gone:
+            self.vectors.forget(key)
+
+    def _holds(self, key: str) -> bool:
+        with self._lock:
+            return key in self._held
+
+    def _is_full(self) -> bool:
+        return self._characters > SHELF_CHARACTERS or len(self._held) > SHELF_DOCUMENTS

@@ -71,13 +71,17 @@ class Vectoriser:
         async with self._places:
             try:
                 index = await loop.run_in_executor(self._pool, open_index)
+                expected = 0
                 while index is not None:
                     first = await loop.run_in_executor(self._pool, vectors.count, document)
+                    if first < expected:  # the document has gone meanwhile, and its vectors with it
+                        return
                     texts = await loop.run_in_executor(self._pool, index.chunk_texts, first, _STEP_CHUNKS)
                     if not texts:
                         return
                     rows = await self._rows(document, [one_line(text) for text in texts])
                     await to_its_end(loop.run_in_executor(self._pool, vectors.add, document, first, rows))
+                    expected = first + len(rows)
             except (QueueClosed, ModelMissing):  # the queue has told why
                 return
             except StoreError as why:

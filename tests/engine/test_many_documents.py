@@ -24,6 +24,7 @@ from miva.engine.stores.base import Draft
 from miva.engine.stores.matrix_vectors import VectorFiles
 from miva.engine.stores.sqlite_index import SqliteIndex
 from miva.engine.stores.sqlite_library import SqliteLibrary
+from tests.documents.helpers import needs_proc
 from tests.engine.llm.endpoint import Turn, serving
 from tests.engine.running import Client, Engine
 
@@ -64,6 +65,7 @@ async def test_the_engine_opens_as_many_files_as_it_may(data: Path) -> None:
             assert "7.txt: “Room 7 is painted in green.”" in answer["message"]
 
 
+@needs_proc
 async def test_many_ask_about_many_while_a_model_writes(data: Path) -> None:
     written = asyncio.Event()
 
@@ -91,6 +93,7 @@ async def test_many_ask_about_many_while_a_model_writes(data: Path) -> None:
                 assert await asyncio.gather(*answers) == ["Room 7 is painted in green. "] * 6
 
 
+@needs_proc
 async def test_more_documents_than_files_that_may_be_open_is_one_honest_error(data: Path) -> None:
     with engine(data, 100, 100) as running:
         async with running.open(v1=True) as client:

@@ -13,7 +13,7 @@ import os
 import threading
 from abc import abstractmethod
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -167,14 +167,17 @@ def _size(held: _Held) -> int:
 
 
 class VectorsInMemory(MatrixVectors):
-    """The vectors of documents that are only in memory themselves."""
+    """The vectors of documents that are only in memory themselves; `may_keep` tells of which, all where it is None."""
 
-    def __init__(self) -> None:
+    def __init__(self, may_keep: Callable[[str], bool] | None = None) -> None:
+        self._may_keep = may_keep
         self._lock = threading.Lock()
         self._matrices: dict[str, _Held] = {}
 
     def add(self, document: str, first: int, vectors: Vectors) -> None:
         with self._lock:
+            if self._may_keep is not None and not self._may_keep(document):
+                return
             known = self._matrices.get(document, _NOTHING).rows
             if len(known) == first:
                 self._matrices[document] = _hold(np.concatenate([known, quantise(vectors)]))
