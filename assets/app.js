@@ -59,7 +59,10 @@ const connection = new Connection(
 )
 const asker = new Asker(chats, connection)
 const uploads = new Uploads(chats, connection)
-const reader = new LogReader(chats, connection, (chat) => navigation.missing(chat))
+const reader = new LogReader(chats, connection, {
+  missing: (chat) => navigation.missing(chat),
+  settled: (conversation) => navigation.settle(conversation),
+})
 const names = new DocumentNames(chats)
 const navigation = new Navigation(chats, uploads, {
   follow: (chat) => reader.follow(chat),
@@ -77,12 +80,10 @@ function lineOpened() {
   reader.opened()
   uploads.opened()
   asker.opened()
-  navigation.settleSoon()
 }
 
 function hear(frame) {
   if (reader.take(frame)) {
-    navigation.settle(frame.conversation)
     if (frame.type === "accepted") asker.cancelWhatIsStopping()
     if (frame.type === "accepted") names.look()
     return

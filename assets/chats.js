@@ -46,6 +46,13 @@ export class Chats {
     this.#add(label, isOpening)
   }
 
+  /** The server cannot tell now what is in a conversation; one of which nothing is known is not empty for that. */
+  waitFor(label) {
+    const chat = this.#byLabel.get(label)
+    const isUnknown = chat.transcript.seq === 0 && chat.transcript.turns.length === 0
+    this.#byLabel.set(label, { ...chat, isOpening: chat.isOpening || isUnknown })
+  }
+
   /** The server has told, or has nothing to tell. */
   opened(label) {
     this.#byLabel.set(label, { ...this.#byLabel.get(label), isOpening: false })

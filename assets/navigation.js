@@ -6,8 +6,6 @@ import { isStillThem } from "./hello.js"
 import { eventsOf, forgetChats, keptChats } from "./kept.js"
 import { addressOf, labelIn } from "./place.js"
 
-const OPENING_MS = 1_500 // so long after a conversation was asked for, it counts as empty where nothing came
-
 export class Navigation {
   #chats
   #uploads
@@ -64,12 +62,7 @@ export class Navigation {
     forgetChats()
   }
 
-  /** The line is up, or something was told: what is shown need not be waited for much longer. */
-  settleSoon() {
-    const { conversation, isOpening } = this.#chats.shown
-    if (isOpening) setTimeout(() => this.settle(conversation), OPENING_MS)
-  }
-
+  /** Something was told of a conversation, or there is nothing to tell: it need not be waited for any longer. */
   settle(conversation) {
     if (!this.#chats.of(conversation)?.isOpening) return
     this.#chats.opened(conversation)
@@ -94,7 +87,6 @@ export class Navigation {
     if (label === this.#chats.shown.conversation) return
     this.#show(label ?? newId(), { isOpening: label !== null })
     this.#follow(this.#chats.shown)
-    this.settleSoon()
   }
 
   #show(label, options) {

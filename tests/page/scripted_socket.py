@@ -76,7 +76,7 @@ class ScriptedSocket:
             self._page.wait_for_timeout(25)
         raise AssertionError(f"It did not come to that. The lines: {self.lines!r:.2000}")
 
-    def wait_for(self, kind: str, lines: int = 1) -> dict[str, Any]:
-        """The first frame of a type on the newest line, once there are that many lines and it has come."""
-        self.wait_until(lambda: len(self.lines) >= lines and self.heard(kind))
+    def wait_for(self, kind: str, lines: int = 1, count: int = 1) -> dict[str, Any]:
+        """The first frame of a type on the newest line, once there are that many lines and so many of it have come."""
+        self.wait_until(lambda: len(self.lines) >= lines and len(self.heard(kind)) >= count)
         return self.heard(kind)[0]

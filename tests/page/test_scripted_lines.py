@@ -205,6 +205,80 @@ def test_a_conversation_that_is_not_there_is_said_so(visitor: Visitor, socket: S
     assert page.evaluate("location.hash") == ""
 
 
+INTERNAL = {"type": "error", "code": "internal", "message": "Something went wrong on our side. Please try again."}
+
+
+@pytest.mark.parametrize("code", ["internal", "busy", "rate_limited"])
+def test_a_conversation_that_cannot_be_told_now_is_asked_for_again(
+    visitor: Visitor, socket: ScriptedSocket, code: str
+) -> None:
+    page = visitor.page
+    page.goto(visitor.url + "#mine")
+    chat = Chat({"conversation": "mine", "id": "q", "message": "Who?"})
+    for tries in range(1, 4):
+        socket.wait_for("resume", count=tries)
+        socket.say(INTERNAL | {"code": code, "id": socket.heard("resume")[-1]["id"]})
+        page.wait_for_timeout(100)
+        expect(page.locator("#opening")).to_be_visible()
+    socket.wait_for("resume", count=4)
+    socket.say(chat.accepted(), chat.done("Ada."))
+    expect(visitor.turn().locator(".answer-text")).to_have_text("Ada.")
+    expect(page.locator("#opening")).to_be_hidden()
+    expect(page.locator("#notice")).to_be_hidden()
+    assert page.evaluate("location.hash") == "#mine"
+
+
+def test_a_conversation_that_cannot_be_told_for_longer_is_not_taken_for_an_empty_one(
+    visitor: Visitor, socket: ScriptedSocket
+) -> None:
+    page = visitor.page
+    page.goto(visitor.url + "#mine")
+    resume = socket.wait_for("resume")
+    socket.say(INTERNAL | {"id": resume["id"], "retry_after": 2.5})
+    page.wait_for_timeout(2_000)
+    expect(page.locator("#opening")).to_be_visible()
+    expect(page.locator("#welcome")).to_be_hidden()
+    socket.wait_for("resume", count=2)
+    expect(page.locator("#welcome")).to_be_visible()  # nothing came and nothing was refused: it is empty
+
+
+def test_nothing_is_lost_when_a_conversation_cannot_be_told_after_a_break(
+    visitor: Visitor, socket: ScriptedSocket
+) -> None:
+    page = visitor.open()
+    visitor.ask("Who?")
+    chat = Chat(socket.wait_for("ask"))
+    socket.say(chat.accepted(), chat.delta("Ada "))
+    expect(visitor.turn().locator(".answer-text")).to_have_text("Ada")
+    address = page.url
+    socket.refuses = 1012
+    socket.hang_up()
+    visitor.ask("And where?")
+    socket.refuses = None
+    resume = socket.wait_for("resume", lines=2)
+    socket.say(INTERNAL | {"id": resume["id"]})
+    socket.wait_for("resume", count=2)
+    assert socket.heard("resume")[1]["after"] == 2
+    socket.say(INTERNAL | {"conversation": chat.asked["conversation"]})  # told, and then not any more
+    socket.wait_for("resume", count=3)
+    socket.say(chat.done("Ada Lovelace."))
+    expect(visitor.turn(0).locator(".answer-text")).to_have_text("Ada Lovelace.")
+    expect(page.locator(".question-text")).to_have_text(["Who?", "And where?"])
+    expect(page.locator("#notice")).to_be_hidden()
+    assert page.url == address
+
+
+def test_a_conversation_that_was_deleted_is_taken_away(visitor: Visitor, socket: ScriptedSocket) -> None:
+    page = visitor.open()
+    visitor.ask("Who?")
+    chat = Chat(socket.wait_for("ask"))
+    socket.say(chat.accepted(), chat.done("Ada."))
+    visitor.wait_until("done")
+    socket.say(INTERNAL | {"code": "not_found", "conversation": chat.asked["conversation"]})
+    expect(page.locator("#notice")).to_have_text("This conversation was deleted.")
+    expect(page.locator(".turn")).to_have_count(0)
+
+
 def test_a_line_that_does_not_answer_is_taken_for_dead(visitor: Visitor, socket: ScriptedSocket) -> None:
     page = visitor.page
     page.clock.install()
