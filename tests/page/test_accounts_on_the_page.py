@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.sync_api import BrowserContext, expect
 
 from tests.page.conftest import Visitor
@@ -28,6 +29,19 @@ def sign_in(visitor: Visitor, name: str) -> None:
     page.locator("[name=password]").fill(PASSWORD)
     page.locator("main [type=submit], main button").first.click()
     visitor.wait_until_connected()
+
+
+@pytest.mark.parametrize("width", [1280, 375])
+def test_the_logo_is_as_large_as_the_name_beside_it_on_every_page(visitor: Visitor, width: int) -> None:
+    page = visitor.page
+    page.set_viewport_size({"width": width, "height": 740})
+    for address in ("", "accounts/login/", "accounts/signup/", "accounts/password_reset/"):
+        page.goto(visitor.url + address)
+        expect(page.locator(".brand img")).to_have_js_property("complete", value=True)
+        logo = page.locator(".brand img").bounding_box()
+        assert logo is not None
+        assert 20 <= logo["width"] == logo["height"] <= 32, address
+    assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") == 0
 
 
 def test_alice_signs_up_signs_in_and_signs_out(visitor: Visitor) -> None:
