@@ -85,19 +85,23 @@ export class Asker {
     return turn.documents.map(({ upload }) => shelf.find(({ id }) => id === upload)).filter(Boolean)
   }
 
-  // The oldest first, up to the first that has to wait on.
+  // The oldest first, up to the first that has to wait on: those behind it wait for it, if for nothing of their own.
   #sendOldestOf(conversation) {
+    let isHeld = false
     for (const turn of this.#chats.of(conversation).transcript.turns) {
       if (turn.status !== "waiting") continue
-      const waitsFor = this.#obstacle(turn)
-      if (waitsFor) return this.#chats.tell({ type: "held", id: turn.id, waitsFor })
+      const waitsFor = this.#obstacle(turn) ?? (isHeld ? "order" : null)
+      if (waitsFor) {
+        isHeld = true
+        if (turn.waitsFor !== waitsFor) this.#chats.tell({ type: "held", id: turn.id, waitsFor })
+        continue
+      }
       const unread = this.filesOf(turn).find((file) => !isUsable(file))
       if (unread) {
         const message = `This was not asked, because ${unread.name} could not be read.`
         this.#chats.tell({ type: "refused", id: turn.id, message })
       } else this.#put(conversation, turn)
     }
-    return undefined
   }
 
   #obstacle(turn) {

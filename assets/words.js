@@ -70,6 +70,7 @@ export const openingInWords = (isConnected) =>
 function waitingInWords({ waitsFor, isOut, stopping }, files) {
   if (waitsFor === "pause") return "Will be asked in a moment: there were too many questions in a short time."
   if (waitsFor === "documents" || files.some(isLocked)) return filesInWords(files)
+  if (waitsFor === "order") return "Will be asked after the question before it."
   if (stopping) return "Will be stopped when the connection is back."
   if (isOut) return "Not confirmed yet: it is sent again as soon as the connection is back."
   return "Not sent yet: it goes out as soon as the connection is back."

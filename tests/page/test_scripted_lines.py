@@ -179,6 +179,35 @@ def test_a_question_that_came_too_soon_is_asked_again_by_itself(visitor: Visitor
     assert socket.heard("ask") == [asked, asked]
 
 
+def test_questions_behind_one_that_came_too_soon_do_not_blame_the_connection(
+    visitor: Visitor, socket: ScriptedSocket
+) -> None:
+    page = visitor.open()
+    visitor.ask("Who?")
+    first = socket.wait_for("ask")
+    about = {"id": first["id"], "message": "Too many questions.", "retry_after": 2}
+    socket.say({"type": "error", "code": "rate_limited", **about})
+    expect(visitor.turn().locator(".status")).to_contain_text("Will be asked in a moment")
+    visitor.ask("And where?")
+    visitor.ask("And when?")
+    expect(page.locator(".turn .status")).to_have_text([re.compile("Will be asked in a moment")] * 3)
+    socket.wait_until(lambda: len(socket.heard("ask")) == 4)
+    assert [ask["message"] for ask in socket.heard("ask")] == ["Who?", "Who?", "And where?", "And when?"]
+
+
+def test_a_question_behind_one_that_waits_for_its_file_says_so(visitor: Visitor, socket: ScriptedSocket) -> None:
+    page = visitor.open()
+    visitor.ask("Who?")
+    chat = Chat(socket.wait_for("ask"))
+    socket.say(chat.accepted(), chat.frame("error", code="engine_error", message="It failed."))
+    visitor.wait_until("failed")
+    visitor.pick(("big.pdf", bytes(number % 251 for number in range(300_000))))
+    visitor.ask("What is in it?")
+    page.get_by_role("button", name="Ask again").click()
+    waiting = ["Will be asked when big.pdf has been read.", "Will be asked after the question before it."]
+    expect(page.locator(".turn .status")).to_have_text(waiting)
+
+
 def test_stop_while_the_line_is_down_holds_when_it_is_back(visitor: Visitor, socket: ScriptedSocket) -> None:
     page = visitor.open()
     visitor.ask("Who?")
