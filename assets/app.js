@@ -7,6 +7,7 @@ import { ConnectionView } from "./connection_view.js"
 import { newId } from "./dom.js"
 import { takeDrops } from "./drop.js"
 import { helloOf, isSame, isStillThem } from "./hello.js"
+import { filesInUse } from "./in_use.js"
 import { keepChats } from "./kept.js"
 import { forgetOldFiles } from "./kept_files.js"
 import { LogReader } from "./log_reader.js"
@@ -134,15 +135,16 @@ function drawSoon() {
 }
 
 function draw() {
-  const { transcript, shelf, isOpening, isRecalling } = chats.shown
+  const { transcript, isOpening, isRecalling } = chats.shown
+  const files = filesInUse(chats.shown)
   const isIncomplete = isOpening || isRecalling
   part("welcome").hidden = transcript.turns.length > 0 || isIncomplete
   part("opening").hidden = !isIncomplete
   part("opening").textContent = openingInWords(connection.isOpen)
   const wordsOf = (turn) => turnInWords(turn, asker.filesOf(turn).filter(isComing), connection.isOpen)
   transcriptView.draw(transcript.turns, wordsOf)
-  shelfView.draw(shelf)
-  composer.draw({ files: shelf.filter(isUsable), isAnswering: isAnswering(transcript) })
+  shelfView.draw(files)
+  composer.draw({ files: files.filter(isUsable), isAnswering: isAnswering(transcript) })
   follower.settle(transcript.turns.at(-1)?.status === "done" ? part("transcript").lastElementChild : null)
 }
 
@@ -211,8 +213,10 @@ function add(files) {
 }
 
 function remove(id) {
+  const { conversation } = chats.shown
+  const { document } = filesInUse(chats.shown).find((file) => file.id === id) ?? {}
   uploads.abandon(id)
-  chats.tell({ type: "removed", id })
+  chats.tell({ type: "removed", conversation, id, document })
 }
 
 takeDrops(part("veil"), add)

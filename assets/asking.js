@@ -1,6 +1,7 @@
 // Decides when a question goes on the wire, and in which order: when its files are read and while the line is up.
 
 import { newId } from "./dom.js"
+import { documentsToName } from "./in_use.js"
 import { isInHand, isSettled, isUsable } from "./shelf.js"
 import { isOpen } from "./turn.js"
 
@@ -18,11 +19,11 @@ export class Asker {
     this.#connection = connection
   }
 
-  /** A new question in the conversation that is shown, about all files on its shelf that can be read. */
+  /** A new question in the conversation that is shown, about all files in use there that can be read. */
   ask(message) {
-    const { conversation, shelf } = this.#chats.shown
-    const documents = shelf.filter(isUsable).map(({ id, name }) => ({ upload: id, name, document: null }))
-    this.#chats.tell({ type: "asked", conversation, id: newId(), message, documents })
+    const { shown } = this.#chats
+    const { conversation } = shown
+    this.#chats.tell({ type: "asked", conversation, id: newId(), message, documents: documentsToName(shown) })
     this.sendWhatCanGo()
   }
 

@@ -1,5 +1,6 @@
 // The conversations that this page has open: their transcripts and shelves, and which of them is shown.
 
+import { drop } from "./in_use.js"
 import { emptyShelf, shelve } from "./shelf.js"
 import { apply, emptyTranscript } from "./transcript.js"
 import { isOpen } from "./turn.js"
@@ -15,8 +16,9 @@ export class Chats {
   }
 
   /**
-   * All of them: {conversation, transcript, shelf, isOpening, isRecalling}; the last two while the server is to tell what
-   * is in it, and while its messages are fetched because the log does not hold them any more.
+   * All of them: {conversation, transcript, shelf, dropped, isOpening, isRecalling}; `dropped` are documents that were
+   * taken off here, the last two hold while the server is to tell what is in it, and while its messages are fetched
+   * because the log does not hold them any more.
    */
   get all() {
     return [...this.#byLabel.values()]
@@ -65,8 +67,9 @@ export class Chats {
       if (event.conversation !== undefined && event.conversation !== label) continue
       const transcript = apply(chat.transcript, event)
       const shelf = shelve(chat.shelf, event)
+      const dropped = drop(chat.dropped, event)
       const isRecalling = event.type === "gap" || (chat.isRecalling && event.type !== "recalled")
-      this.#byLabel.set(label, { ...chat, transcript, shelf, isRecalling })
+      this.#byLabel.set(label, { ...chat, transcript, shelf, dropped, isRecalling })
     }
     this.#changed(event)
   }
@@ -77,7 +80,7 @@ export class Chats {
 
   #add(label, isOpening) {
     if (this.#byLabel.has(label)) return
-    const empty = { transcript: emptyTranscript(label), shelf: emptyShelf(), isRecalling: false }
+    const empty = { transcript: emptyTranscript(label), shelf: emptyShelf(), dropped: [], isRecalling: false }
     this.#byLabel.set(label, { conversation: label, ...empty, isOpening })
   }
 }

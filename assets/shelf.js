@@ -7,7 +7,7 @@
 /** No files yet. */
 export const emptyShelf = () => []
 
-const SETTLED = new Set(["ready", "locked", "failed"])
+const SETTLED = new Set(["ready", "locked", "failed", "inherited", "known"]) // the last two: in_use.js
 const STATUS_OF_STAGE = { extract: "reading", ocr: "reading", index: "indexing" }
 
 /** Whether a question about this file still has to wait: for its bytes, its pages or its password. */

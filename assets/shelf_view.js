@@ -41,12 +41,21 @@ class Chip {
   #announce
   #file = null
   #words = el("span", { class: "chip-words" })
+  #remove
   #bar = el("progress", { class: "chip-bar", "aria-hidden": "true" })
   #more = el("div", { class: "chip-more" })
 
   constructor(file, actions, announce) {
     this.#actions = actions
     this.#announce = announce
+    this.#remove = el("button", {
+      type: "button",
+      class: "chip-remove",
+      "aria-label": `Remove ${file.name}`,
+      title: "Remove",
+      text: "×",
+      onclick: () => actions.remove(file.id),
+    })
     this.element = el(
       "li",
       { class: "chip" },
@@ -54,14 +63,7 @@ class Chip {
         "div",
         { class: "chip-row" },
         el("span", { class: "chip-text" }, el("bdi", { class: "chip-name", title: file.name, text: file.name }), this.#words),
-        el("button", {
-          type: "button",
-          class: "chip-remove",
-          "aria-label": `Remove ${file.name}`,
-          title: "Remove",
-          text: "×",
-          onclick: () => actions.remove(file.id),
-        }),
+        this.#remove,
       ),
       this.#bar,
       this.#more,
@@ -74,6 +76,7 @@ class Chip {
     this.#file = file
     this.element.dataset.status = file.status
     this.#words.textContent = fileInWords(file)
+    this.#remove.hidden = file.status === "known" // the server cannot be told to leave out the last one
     this.#bar.hidden = isSettled(file) || file.status === "waiting"
     if (file.total > 0) {
       this.#bar.max = file.total

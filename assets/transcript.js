@@ -84,9 +84,10 @@ const handlers = {
     }
     const known = state.turns.find(byId(id))
     if (known && !isOpen(known)) return state
-    const asked = known ?? newTurn({ id, message, documents: documents.map(withoutName) })
+    const asked = known ?? newTurn({ id, message, documents: [] })
     const status = seq <= state.floor ? "lost" : position > 0 ? "queued" : "running"
-    const turn = { ...asked, turn: name, seq, status, waitsFor: null }
+    const about = told(documents, [...state.turns, asked].flatMap((one) => one.documents))
+    const turn = { ...asked, documents: about, turn: name, seq, status, waitsFor: null }
     const others = known ? state.turns.filter((other) => other !== known) : withoutFruitless(state.turns, event)
     const place = others.findIndex(isUnconfirmed)
     return { ...state, turns: others.toSpliced(place < 0 ? others.length : place, 0, turn) }
@@ -154,7 +155,10 @@ const askedAs = (id) => (turn) => turn.id === id && isOpen(turn)
 // The end of a turn holds the whole answer, so it is welcome even where the middle was lost.
 const unfinished = (name) => (turn) => byName(name)(turn) && (isOpen(turn) || turn.status === "lost")
 
-const withoutName = (document) => ({ upload: null, document, name: null })
+/** What the server says a question is about, which may be more than it named, as far as the page knows these documents. */
+const told = (documents, known) =>
+  documents.map((id) => known.findLast(({ document }) => document === id) ?? { upload: null, document: id, name: null })
+
 const failed = (turn, error) => ({ ...turn, status: "failed", progress: null, waitsFor: null, error })
 
 /** Where a question is asked again, attempts that brought no word are taken away; one that did loses its button. */

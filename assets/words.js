@@ -22,6 +22,8 @@ export function fileInWords(file) {
   if (status === "reading") return total > 0 ? `reading page ${number.format(done)} of ${number.format(total)}` : "reading…"
   if (status === "indexing") return "almost ready…"
   if (status === "locked") return "locked with a password"
+  if (status === "inherited") return "from this conversation"
+  if (status === "known") return "Still used here. A new chat, or another file, leaves it out."
   if (status === "ready") return file.pages ? pagesInWords(file.pages) : "ready"
   return file.error.message ?? fileErrorInWords(file.error.code)
 }

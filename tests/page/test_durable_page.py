@@ -112,6 +112,61 @@ def test_names_of_documents_are_there_again_after_a_reload(visitor: Visitor, con
     expect(visitor.turn().locator(".about li")).to_have_text(["tea.pdf"])
 
 
+def test_another_tab_asks_about_the_files_that_it_shows(visitor: Visitor, context: BrowserContext) -> None:
+    page = visitor.open()
+    tea, cake = make_pdf(["The tea comes from the hills of Ilam."]), make_pdf(["The cake comes from the town of Linz."])
+    visitor.drop(("tea.pdf", tea), ("cake.pdf", cake))
+    visitor.ask("Where does the tea come from?")
+    visitor.wait_until("done")
+    other = Visitor(context.new_page(), page.url)
+    other.open()
+    expect(other.page.locator(".chip")).to_have_count(2)
+    expect(other.chip("tea.pdf")).to_contain_text("from this conversation")
+    expect(other.page.get_by_label("Your question")).to_have_attribute("placeholder", "Ask about these 2 files")
+    other.chip("cake.pdf").get_by_role("button", name="Remove cake.pdf").click()
+    expect(other.page.locator(".chip-name")).to_have_text(["tea.pdf"])
+    other.ask("And where do the hills lie?")
+    other.wait_until("done", 1)
+    for one in (other, visitor):
+        expect(one.turn(1).locator(".about li")).to_have_text(["tea.pdf"])
+    other.drop(("cake.pdf", cake))
+    expect(other.chip("cake.pdf")).to_contain_text("1 page")
+    other.ask("Where does the cake come from?")
+    other.wait_until("done", 2)
+    expect(other.turn(2).locator(".about li")).to_have_count(2)
+    expect(other.turn(2).locator(".answer-text")).to_contain_text("Linz")
+
+
+def test_the_last_file_of_a_conversation_is_shown_as_long_as_questions_are_about_it(visitor: Visitor) -> None:
+    page = visitor.open()
+    visitor.drop(("tea.pdf", make_pdf(["The tea comes from the hills of Ilam."])))
+    expect(visitor.chip("tea.pdf")).to_contain_text("1 page")
+    visitor.chip("tea.pdf").get_by_role("button", name="Remove tea.pdf").click()
+    expect(page.locator(".chip")).to_have_count(0)  # nothing was asked about it
+    visitor.drop(("tea.pdf", make_pdf(["The tea comes from the hills of Ilam."])))
+    visitor.ask("Where does the tea come from?")
+    visitor.wait_until("done")
+    visitor.chip("tea.pdf").get_by_role("button", name="Remove tea.pdf").click()
+    known = "Still used here. A new chat, or another file, leaves it out."
+    expect(visitor.chip("tea.pdf")).to_contain_text(known)
+    expect(visitor.chip("tea.pdf").get_by_role("button")).to_be_hidden()
+    visitor.ask("Which hills?")
+    visitor.wait_until("done", 1)
+    expect(visitor.turn(1).locator(".answer-text")).to_contain_text("Ilam")
+    expect(visitor.turn(1).locator(".about li")).to_have_text(["tea.pdf"])
+    page.reload()
+    expect(visitor.turn(1).locator(".about li")).to_have_text(["tea.pdf"])
+    expect(visitor.chip("tea.pdf")).to_contain_text(known)
+    visitor.drop(("cake.pdf", make_pdf(["The cake comes from the town of Linz."])))
+    expect(page.locator(".chip-name")).to_have_text(["cake.pdf"])
+    visitor.ask("Where does it come from?")
+    visitor.wait_until("done", 2)
+    expect(visitor.turn(2).locator(".about li")).to_have_text(["cake.pdf"])
+    expect(visitor.turn(2).locator(".answer-text")).to_contain_text("Linz")
+    page.get_by_role("button", name="New chat").click()
+    expect(page.locator(".chip")).to_have_count(0)
+
+
 @pytest.fixture(scope="module")
 def product_that_ends(tmp_path_factory: pytest.TempPathFactory, scripted_engine: ScriptedEngine) -> Iterator[Product]:
     """A product that tests may kill and start again."""

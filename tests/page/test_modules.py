@@ -190,6 +190,72 @@ def test_documents_of_questions_that_were_asked_elsewhere_get_their_names(module
     assert [about["name"] for about in turn["documents"]] == ["tea.pdf", None]
 
 
+def test_a_question_shows_what_the_server_says_it_is_about(modules: Page) -> None:
+    own = {"upload": "f", "document": "d", "name": "tea.pdf"}
+    first: Frames = [ASKED | {"documents": [own]}, PUT | {"documents": [own]}, ACCEPTED | {"documents": ["d"]}, DONE]
+    second = {"id": "r", "message": "And?", "documents": []}
+    went_on = ACCEPTED | second | {"turn": "u", "seq": 2, "documents": ["d", "e"]}
+    turns = play(modules, *first, {"type": "asked", **second}, {"type": "put", **second}, went_on)
+    assert turns[0]["documents"] == [own]
+    assert turns[1]["documents"] == [own, {"upload": None, "document": "e", "name": None}]
+
+
+ON_SHELF = {"id": "f", "name": "tea.pdf", "document": "d", "status": "ready"}
+NEW_FILE = {"id": "g", "name": "new.pdf", "document": None, "status": "sending"}
+WENT_ON = [
+    ACCEPTED | {"documents": ["d", "e", "deleted"]},
+    {"type": "named", "names": {"d": "tea.pdf", "e": "cake.pdf"}},
+]
+
+SAID_ONCE = {"id": 1, "role": "user", "content": "Before?", "turn": "s", "files": ["old.pdf"]}
+FROM_MESSAGES = [{"type": "gap", "head": 90}, {"type": "recalled", "messages": [SAID_ONCE]}]
+
+
+@pytest.mark.parametrize(
+    ("events", "shelf", "dropped", "shown", "named"),
+    [
+        ([], [], [], [], []),
+        ([ASKED | {"documents": [{"upload": "x", "document": "x", "name": "x.pdf"}]}], [], [], [], []),
+        (WENT_ON, [], [], ["tea.pdf inherited", "cake.pdf inherited"], ["d", "e"]),
+        (WENT_ON, [ON_SHELF], [], ["tea.pdf ready", "cake.pdf inherited"], ["f", "e"]),
+        (WENT_ON, [ON_SHELF], ["e"], ["tea.pdf ready"], ["f"]),
+        (WENT_ON, [], ["e"], ["tea.pdf inherited"], ["d"]),
+        (FROM_MESSAGES, [], [], ["old.pdf known"], []),
+        (FROM_MESSAGES, [NEW_FILE], [], ["new.pdf sending"], ["g"]),
+        (WENT_ON, [], ["d", "e"], ["tea.pdf known", "cake.pdf known"], []),
+        (WENT_ON, [NEW_FILE], ["d", "e"], ["new.pdf sending"], ["g"]),
+        (
+            WENT_ON,
+            [NEW_FILE | {"status": "failed"}],
+            ["d", "e"],
+            ["new.pdf failed", "tea.pdf known", "cake.pdf known"],
+            [],
+        ),
+        (
+            [*WENT_ON, ACCEPTED | {"id": "r", "turn": "u", "seq": 2, "documents": ["e"]}],
+            [],
+            ["e"],
+            ["cake.pdf known"],
+            [],
+        ),
+    ],
+)
+def test_what_is_shown_is_what_a_question_will_be_about(
+    modules: Page, events: Frames, shelf: Frames, dropped: list[str], shown: list[str], named: list[str]
+) -> None:
+    found = modules.evaluate(
+        """async ([events, shelf, dropped]) => {
+            const { emptyTranscript, apply } = await import("/static/transcript.js")
+            const { documentsToName, filesInUse } = await import("/static/in_use.js")
+            const chat = { transcript: events.reduce(apply, emptyTranscript("c")), shelf, dropped }
+            const shown = filesInUse(chat).map(({ name, status }) => `${name} ${status}`)
+            return [shown, documentsToName(chat).map(({ upload, document }) => upload ?? document)]
+        }""",
+        [events, shelf, dropped],
+    )
+    assert found == [shown, named]
+
+
 def test_events_go_to_the_turn_they_name(modules: Page) -> None:
     second = ACCEPTED | {"id": "r", "turn": "u", "position": 1}
     turns = play(modules, ASKED, PUT, ACCEPTED, ASKED | {"id": "r"}, PUT | {"id": "r"}, second, delta("one"))

@@ -185,7 +185,7 @@ def test_questions_behind_one_that_came_too_soon_do_not_blame_the_connection(
     page = visitor.open()
     visitor.ask("Who?")
     first = socket.wait_for("ask")
-    about = {"id": first["id"], "message": "Too many questions.", "retry_after": 2}
+    about = {"id": first["id"], "message": "Too many questions.", "retry_after": 5}
     socket.say({"type": "error", "code": "rate_limited", **about})
     expect(visitor.turn().locator(".status")).to_contain_text("Will be asked in a moment")
     visitor.ask("And where?")
