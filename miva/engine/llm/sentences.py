@@ -8,12 +8,14 @@ from collections.abc import AsyncIterator
 LONGEST = 2000
 """Characters without an end after which a sentence is given out all the same."""
 
-_CITED = r"(?:[ \t]*\[[^\[\]\n]{1,40}\])*"
+# Runs are taken whole and from their first character only: no page of dots or blanks is read again from each of them.
+_CITED = r"(?:[ \t]*+\[[^\[\]\n]{1,40}+\])*+"
+_NEW_LINE = r"[^\S\n]*+\n\s*+(?=\S)"
 # A stop with what closes behind it and the citations that follow; a line's end; a full stop of Chinese or Japanese.
 _END = re.compile(
-    rf"[.!?…؟۔।]+[\"'”’»)\]*_]*{_CITED}(?P<dot>[ \t]+(?=[^\s\[])|\s*\n\s*(?=\S))"
-    rf"|[。！？｡]+[\"”’」』）]*{_CITED}(?P<dense>\s*)(?=[^\s\[\"”’」』）。！？｡])"
-    rf"|(?P<line>[ \t]*\n\s*)(?=\S)"
+    rf"(?<![.!?…؟۔।])[.!?…؟۔।]++[\"'”’»)\]*_]*+{_CITED}(?P<dot>[ \t]++(?=[^\s\[])|{_NEW_LINE})"
+    rf"|(?<![。！？｡])[。！？｡]++[\"”’」』）]*+{_CITED}(?P<dense>\s*+)(?=[^\s\[\"”’」』）。！？｡])"
+    rf"|(?<!\s)(?P<line>{_NEW_LINE})"
 )
 _WHOLE = re.compile(rf"[.!?…؟۔।。！？｡][\"'”’»)\]」』）*_]*{_CITED}\s*\Z")
 _ABBREVIATED = re.compile(
