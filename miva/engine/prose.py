@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from pathlib import Path
 
 from miva.engine.answer import Answer
 from miva.engine.frames import Options
@@ -18,6 +20,7 @@ logger = logging.getLogger("miva.engine")
 
 EXTRACTIVE = "extractive"
 """The name under which the document's own words are asked for where there is a model."""
+_BROKEN = "The language model could not be used for this; why is written in the engine's log."
 _BELOW = "In a small model's words, to be checked against the quotes:"
 
 
@@ -47,7 +50,11 @@ class Speaker:
         """A question that leans on those before it as one that does not, where a model can tell; else as it is."""
         if self._writer is None or options.model == EXTRACTIVE:
             return question
-        return await self._writer.rewrite(question, history)
+        try:
+            return await self._writer.rewrite(question, history)
+        except Exception as why:  # a question is never lost to what was only meant to help it
+            logger.error("A question could not be rewritten: %s", _where(why))
+            return question
 
     def writes(self, answer: Answer, options: Options) -> bool:
         """Whether a model is to be asked."""
@@ -78,6 +85,9 @@ class Speaker:
             trouble = why.reason
         except ModelFailed as why:
             trouble = why.words
+        except Exception as why:  # the quotes stand whatever happens to the prose
+            logger.error("An answer could not be written: %s", _where(why))
+            trouble = _BROKEN
         if self._quotes_first:
             yield f" … ({trouble})" if said else f"\n\n({trouble})"
         elif said:
@@ -91,3 +101,9 @@ def _task(question: str, excerpts: Sequence[Excerpt], history: Sequence[Message]
     if options.temperature is not None:
         task = replace(task, temperature=options.temperature)
     return task if options.length is None else replace(task, max_tokens=options.length)
+
+
+def _where(why: Exception) -> str:
+    """What went wrong and where, on one line; not its message, which may hold what a user wrote."""
+    frames = traceback.extract_tb(why.__traceback__)
+    return f"{type(why).__name__} in {Path(frames[-1].filename).name}, line {frames[-1].lineno}"

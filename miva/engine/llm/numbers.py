@@ -32,6 +32,8 @@ _SCALES = {
     "亿": 8,
     "億": 8,
 }
+_MOST_DIGITS = 28  # more are no quantity, and more than Decimal reckons with; they are known as they are written
+_MOST_SCALES = 3  # "two hundred thousand million"; more of them is no number
 # Digits behind a Latin letter belong to a name, as in H2O or B12; a space groups them only by threes.
 _DIGITS = re.compile(
     r"(?<![A-Za-z_\d])(?<!\d[.,])"
@@ -100,7 +102,8 @@ def _number(text: str, match: re.Match[str]) -> Number:
     values = _values(match[0])
     # Spaces may group digits or part numbers; a mark parts them only where there is no other reading. 2,500 is not 2.
     is_row = not values or re.fullmatch(r"[\d\s]+\s[\d\s]+", match[0])
-    parts = tuple(Decimal(part) for part in re.findall(r"\d+", match[0])) if is_row else ()
+    runs = re.findall(r"\d+", match[0]) if is_row else []
+    parts = tuple(Decimal(run) for run in runs if len(run) <= _MOST_DIGITS)
     return _made(text, match, values, parts)
 
 
@@ -112,13 +115,15 @@ def _made(text: str, match: re.Match[str], values: frozenset[Decimal], parts: tu
 
 
 def _scale(text: str, at: int) -> tuple[int, int]:
-    """The power of ten that a word behind a number stands for (0 without one), and where it ends."""
-    match = _SCALE.match(text, at)
-    power = _SCALES.get(match["scale"].lower(), 0) if match else 0
-    if not match or not power:
-        return 0, at
-    more, end = _scale(text, match.end("scale"))  # "two hundred thousand"
-    return power + more, end if more else match.end("scale")
+    """The power of ten that the words behind a number stand for (0 without one), and where they end."""
+    power = 0
+    for _ in range(_MOST_SCALES):
+        match = _SCALE.match(text, at)
+        more = _SCALES.get(match["scale"].lower(), 0) if match else 0
+        if not match or not more:
+            break
+        power, at = power + more, match.end("scale")
+    return power, at
 
 
 def _values(written: str) -> frozenset[Decimal]:
@@ -126,6 +131,8 @@ def _values(written: str) -> frozenset[Decimal]:
     found = set()
     marks = re.findall(r"\D", written)
     groups = re.findall(r"\d+", written)
+    if len(written) - len(marks) > _MOST_DIGITS:
+        return frozenset()
     if not marks:
         return frozenset({Decimal(written)})
     whole_groups = len(groups[0]) <= 3 and all(len(group) in (2, 3) for group in groups[1:-1]) and len(groups[-1]) == 3

@@ -110,6 +110,16 @@ def test_odd_text_is_read_in_time(unit: str) -> None:
     assert unsupported("It is.", text) == []
 
 
+def test_numbers_without_measure_are_read_all_the_same() -> None:
+    scaled = "5 " + "million " * 990
+    assert unsupported(f"It is {scaled}", f"Is it {scaled}?") == []
+    assert unsupported("It is 5.", scaled) == ["5"]
+    assert unsupported("It is two hundred thousand million.", "It is 200,000,000,000.") == []
+    digits = "1" * 1_000_001
+    assert unsupported(f"It is {digits} million", f"There are {digits} million") == []
+    assert unsupported("It is 5.", f"{digits}.5 million") == ["5"]
+
+
 def test_a_made_up_number_or_name_is_found_in_any_place() -> None:
     dice = random.Random(5)
     plain = "the tower was built by people who came from far and it stands on the cape"
