@@ -6,16 +6,22 @@ import asyncio
 import json
 import re
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Never
 
 import pytest
 from aiohttp import web
 
+from miva.engine.answer import Answer
+from miva.engine.frames import Options
+from miva.engine.llm.config import LlmConfig
 from miva.engine.llm.summary import MAX_PARTS
+from miva.engine.llm.task import Excerpt, Message
+from miva.engine.prose import Speaker
 from tests.engine.conftest import data_folder
-from tests.engine.llm.endpoint import Script, ScriptedEndpoint, Turn, answering, serving, silent, status
+from tests.engine.llm.endpoint import QUICK, Script, ScriptedEndpoint, Turn, answering, serving, silent, status
 from tests.engine.running import Client, Engine
 
 KEY = "sk-never-to-be-seen-4711"
@@ -256,10 +262,63 @@ async def test_an_overview_is_written_from_all_sections(place: Place) -> None:
     assert len(endpoint.asked) == MAX_PARTS + 1
     parts = [asked["messages"][-1]["content"] for asked in endpoint.asked[:-1]]
     assert "Depot 1 keeps tram 100 " in parts[0]
-    assert "Depot 29 keeps tram 2959 " in parts[-1]
+    assert "Depot 29 keeps tram 2959 " in parts[1], "what is read first comes from everywhere"
     assert all(f"Depot {first} keeps trams." in endpoint.asked[-1]["messages"][-1]["content"] for first in (1, 29))
     assert frames[-1]["response"].startswith("Depot 1 keeps trams.")
     assert f"made from {MAX_PARTS} of " in frames[-1]["response"], "what was left out is said"
+
+
+async def test_a_number_that_never_ends_costs_no_question_of_its_conversation(place: Place) -> None:
+    endless = f"{QUESTION} 5 {'million ' * 990}"
+    history = [{"role": "user", "content": endless}, {"role": "assistant", "content": "I cannot tell."}]
+    async with place.engine.open(v1=True) as client:
+        async with place.serving(answering(GOOD)):
+            assert "19.3" in await ask(client, endless)
+        async with place.serving(answering(QUESTION), answering(GOOD)):
+            assert (await ask(client, "And how high is it?", history=history)).startswith(GOOD)
+
+
+async def test_what_breaks_before_a_model_is_asked_costs_its_prose_and_one_line_of_the_log(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> Never:
+        raise RecursionError(f"too deep in {QUESTION}")
+
+    monkeypatch.setattr("miva.engine.llm.writer.context", broken)
+    answer = Answer(QUOTES, [], (Excerpt("arkona.pdf", 1, PAGES[0]),))
+    history = [Message("user", "Who built the lighthouse?"), Message("assistant", "Schinkel.")]
+    async with serving(answering(GOOD)) as endpoint:
+        speaker = Speaker(LlmConfig((endpoint.endpoint(),), QUICK))
+        try:
+            assert await speaker.standing_alone("How high is it?", history, Options()) == "How high is it?"
+            caplog.clear()
+            said = "".join([words async for words in speaker.say(QUESTION, answer, (), history, Options())])
+        finally:
+            await speaker.close()
+    assert said.startswith(QUOTES)
+    assert "The language model could not be used" in said
+    (line,) = caplog.messages
+    assert re.fullmatch(r"An answer could not be written: RecursionError in test_\w+\.py, line \d+", line)
+    assert "Traceback" not in caplog.text
+
+
+async def test_a_page_of_dots_holds_up_nobody_while_it_is_summarised(place: Place) -> None:
+    async with (
+        place.serving(answering(GOOD)),
+        place.engine.open(v1=True) as client,
+        place.engine.open(v1=True) as other,
+    ):
+        document = await client.store([f"Hello there. {'.' * 200_000}"], "dots.pdf")
+        await other.store(PAGES, "arkona.pdf")
+        await client.send(
+            message="Summarise this document", type="chat", unique_id="u", stream=True, documents=[document]
+        )
+        await client.until("thinking")
+        began = time.monotonic()
+        await ask(other)
+        await client.until("done")
+        assert time.monotonic() - began < 3, "it took 11 seconds"
+        await client.send(type="forget", id=document)
 
 
 async def test_a_follow_up_is_rewritten_before_it_is_looked_for(place: Place) -> None:

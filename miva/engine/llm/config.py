@@ -26,13 +26,15 @@ class Endpoint:
 @dataclass(frozen=True)
 class Patience:
     """How long a model is waited for, in seconds: to connect, up to its first word, between words, for the whole; and
-    the first pause before it is asked again, which doubles."""
+    the first pause before it is asked again, which doubles. `silence_s` is how long an asker is left without a
+    sentence, whatever is waited for: turns, all models and the parts of a summary together."""
 
     connect_s: float = 5.0
     first_s: float = 60.0
     between_s: float = 30.0
     total_s: float = 180.0
     pause_s: float = 0.5
+    silence_s: float = 60.0
 
 
 @dataclass(frozen=True)

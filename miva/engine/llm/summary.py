@@ -18,10 +18,27 @@ _LEAST_ROOM = 128
 
 @dataclass(frozen=True)
 class Plan:
-    """The parts to read, in reading order, and in words what is left out ("" for nothing)."""
+    """The parts to read, in reading order, and how many there are with those that are left out."""
 
     parts: list[list[Excerpt]]
-    left_out: str
+    of: int
+
+    def order(self) -> list[int]:
+        """The numbers of the parts, each as far as can be from those before it: what was read when there is no more
+        time comes from everywhere."""
+        found = [0]
+        left = list(range(len(self.parts) - 1, 0, -1))
+        while left:
+            left.sort(key=lambda number: min(abs(number - other) for other in found))
+            found.append(left.pop())
+        return found
+
+    def left_out(self, read: int) -> str:
+        """In words what is left out where so many parts were read ("" for nothing)."""
+        if read == self.of:
+            return ""
+        why = "the rest did not fit" if read == len(self.parts) else "there was no time for the rest"
+        return f"This summary is made from {read} of {self.of} parts, spread evenly; {why}."
 
 
 def plan(sections: Sequence[Excerpt], budget: Budget, reserve: int) -> Plan:
@@ -41,12 +58,10 @@ def plan(sections: Sequence[Excerpt], budget: Budget, reserve: int) -> Plan:
         parts[-1].append(section)
         used += size
     if len(parts) <= MAX_PARTS:
-        return Plan(parts, "")
+        return Plan(parts, len(parts))
     # Evenly spaced, the first and the last among them: that is where a document says what it is about.
     kept = [parts[number * (len(parts) - 1) // (MAX_PARTS - 1)] for number in range(MAX_PARTS)]
-    return Plan(
-        kept, f"This summary is made from {MAX_PARTS} of {len(parts)} parts, spread evenly; the rest did not fit."
-    )
+    return Plan(kept, len(parts))
 
 
 def as_excerpt(part: Sequence[Excerpt], digest: str) -> Excerpt:

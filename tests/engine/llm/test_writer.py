@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from miva.engine.llm import summary
+from miva.engine.llm.budget import Budget
 from miva.engine.llm.config import Endpoint, LlmConfig, Patience
 from miva.engine.llm.failures import Lowered, ModelFailed
 from miva.engine.llm.task import Excerpt, Message, Task
@@ -244,6 +246,77 @@ async def test_many_questions_leave_nothing_behind() -> None:
         assert place.most <= 4
 
 
+# --- patience ---
+
+SHORT = replace(QUICK, silence_s=0.8)
+
+
+async def refused(writer: Writer, task: Task = TASK) -> tuple[str, float]:
+    """In what words no model wrote an answer, and after how many seconds."""
+    began = time.monotonic()
+    with pytest.raises(ModelFailed) as caught:
+        await written(writer, task)
+    return caught.value.words, time.monotonic() - began
+
+
+async def test_silent_models_together_are_waited_for_no_longer_than_one() -> None:
+    async with (
+        serving(silent) as one,
+        serving(silent) as two,
+        writing(one.endpoint("a"), two.endpoint("b"), patience=SHORT) as writer,
+    ):
+        words, waited = await refused(writer)
+        await asyncio.wait_for(two.cancelled.wait(), 2)
+    assert 0.7 < waited < 1.2
+    assert "a did not begin to answer within 0.4 seconds" in words
+    assert "b did not begin to answer within 0.4 seconds" in words
+
+
+async def test_a_silent_model_leaves_the_next_its_time() -> None:
+    async with (
+        serving(silent) as bad,
+        serving(answering(GOOD)) as good,
+        writing(bad.endpoint("bad"), good.endpoint("good"), patience=SHORT) as writer,
+    ):
+        assert "".join(await written(writer)) == GOOD
+
+
+async def test_the_wait_for_a_turn_ends_and_costs_no_other() -> None:
+    async def slow(turn: Turn) -> None:
+        await turn.say("It is 19.3 metres high. ")
+        await asyncio.sleep(0.6)
+        await turn.say("Schinkel built it. ")
+        await asyncio.sleep(0.6)
+        await turn.say("In 1827.")
+        await turn.end()
+
+    async with serving(slow) as place, writing(place.endpoint(at_once=1), patience=SHORT) as writer:
+        first = asyncio.create_task(written(writer))
+        while not place.asked:
+            await asyncio.sleep(0.01)
+        words, waited = await refused(writer)
+        assert "the wait for its turn included" in words
+        assert waited < 1.2
+        assert len(await first) == 3, "an answer that goes on may take longer than its first sentence"
+        place.scripts = [answering(GOOD)]
+        assert "".join(await written(writer)) == GOOD, "the turn that was given up is free again"
+    assert len(place.asked) == 2, "who had no turn has asked nothing"
+
+
+async def test_a_sentence_that_comes_to_no_end_is_given_up_and_those_before_it_are_kept() -> None:
+    async def dripping(turn: Turn) -> None:
+        await turn.say("It is 19.3 metres high. It")
+        while True:
+            await asyncio.sleep(0.1)
+            await turn.say(" is")
+
+    async with serving(dripping) as place, writing(place.endpoint(), patience=SHORT) as writer:
+        with pytest.raises(ModelFailed, match=r"did not finish a sentence within 0\.8 seconds") as caught:
+            await written(writer)
+        await asyncio.wait_for(place.cancelled.wait(), 2)
+    assert caught.value.so_far == "It is 19.3 metres high. "
+
+
 # --- follow-up questions ---
 
 HISTORY = [Message("user", "Who built the lighthouse at Kap Arkona?"), Message("assistant", "Schinkel built it.")]
@@ -317,6 +390,72 @@ async def test_the_calls_are_bounded_and_what_was_left_out_is_said() -> None:
     assert said[-1].startswith(f"\n\n(This summary is made from {summary.MAX_PARTS} of ")
 
 
+async def test_a_summary_is_made_from_the_parts_there_was_time_for() -> None:
+    async def slow(turn: Turn) -> None:
+        asked = (await turn.request.json())["messages"][-1]["content"]
+        if asked.endswith("Question: Summarise these passages."):
+            await asyncio.sleep(0.4)
+        await turn.say("It is about ships.")
+        await turn.end()
+
+    patience = replace(QUICK, silence_s=2.0)
+    async with (
+        serving(slow) as place,
+        writing(place.endpoint(context_tokens=2048), patience=patience) as writer,
+    ):
+        began = time.monotonic()
+        said = [s async for s in writer.summarise(Task("Summarise it.", sections(60), max_tokens=200))]
+        assert time.monotonic() - began < 2
+    assert said[0] == "It is about ships."
+    assert re.search(r"made from [123] of \d+ parts, spread evenly; there was no time for the rest", said[-1])
+    first, second = (asked["messages"][-1]["content"] for asked in place.asked[:2])
+    assert ", p. 1>>>" in first
+    assert ", p. 60>>>" in second
+
+
+async def test_a_summary_whose_parts_take_too_long_is_given_up_in_time() -> None:
+    async with (
+        serving(silent) as place,
+        writing(place.endpoint(context_tokens=2048), patience=SHORT) as writer,
+    ):
+        began = time.monotonic()
+        with pytest.raises(ModelFailed, match=r"did not begin to answer within 0\.8 seconds"):
+            await anext(writer.summarise(Task("Summarise it.", sections(60))))
+        assert time.monotonic() - began < 1.2
+
+
+async def test_a_long_document_stops_nobody_while_it_is_prepared() -> None:
+    task = Task("Summarise it.", sections(600, 100))
+    began = time.perf_counter()
+    summary.plan(task.excerpts, Budget(4096), task.max_tokens)
+    alone = time.perf_counter() - began
+    stops = [0.0]
+
+    async def beside() -> None:
+        last = time.perf_counter()
+        while True:
+            await asyncio.sleep(0.005)
+            stops.append(time.perf_counter() - last)
+            last = time.perf_counter()
+
+    async with serving(answering("It is about ships.")) as place, writing(place.endpoint()) as writer:
+        ticking = asyncio.create_task(beside())
+        assert [s async for s in writer.summarise(task)]
+        ticking.cancel()
+    assert alone > 0.2, "there is too little text here to stop anybody"
+    assert max(stops) < alone / 2
+
+
+def test_what_is_read_first_comes_from_everywhere() -> None:
+    def order(count: int) -> list[int]:
+        return summary.Plan([[Excerpt("a.pdf", 1, "Ships.")]] * count, count).order()
+
+    assert order(1) == [0]
+    assert order(2) == [0, 1]
+    assert order(8)[:3] == [0, 7, 4]
+    assert sorted(order(8)) == list(range(8))
+
+
 async def test_digests_of_nothing_that_holds_make_no_summary() -> None:
     async with (
         serving(answering("Neptune invented 77 oceans.")) as place,
@@ -327,8 +466,6 @@ async def test_digests_of_nothing_that_holds_make_no_summary() -> None:
 
 
 async def test_a_section_that_is_too_long_goes_in_pieces_without_loss() -> None:
-    from miva.engine.llm.budget import Budget
-
     whole = Excerpt("book.pdf", 1, "Ships sail. " * 900 + "x" * 3000)
     found = summary.plan([whole], Budget(4096), 400)
     assert "".join(piece.text for part in found.parts for piece in part) == whole.text
