@@ -11,14 +11,15 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 
+from miva.engine.llm.citations import citations
 from miva.engine.llm.common_words import COMMON_WORDS
 from miva.engine.llm.numbers import Known, numbers
+from miva.engine.llm.own_counts import without_own_counts
 from miva.engine.text import fold
 
-_CITATION = re.compile(
-    r"\[\s*(?:pp?\.?|pages?|S\.|Seiten?)\s*(?P<pages>\d[\d\s,;–-]*?(?:and\s*\d+)?)\s*\]", re.IGNORECASE
+_LIST_NUMBER = re.compile(
+    r"(?m)^\s*(?:[-*•#]+\s+)?(?:(?:step|schritt)\s+\d{1,2}(?!\w|[.,]\d)|[(\[]?\d{1,2}[.)\]](?=\s))", re.IGNORECASE
 )
-_LIST_NUMBER = re.compile(r"(?m)^\s*(?:[-*•]\s+)?[(\[]?\d{1,2}[.)\]](?=\s)")
 _WORD = re.compile(r"[^\W\d_](?:[\w]|['’&.-](?=\w))*")
 _SENTENCE_START = re.compile(r"(?:\A|[.!?…:;]|\n)[\s\"'“”‘’«»„(\[*_#>•-]*\Z")
 _POSSESSIVE = re.compile(r"(?:['’]s|['’])\Z")
@@ -35,25 +36,42 @@ _ENGLISH_WORDS = "the and is of to in a was are with for that on by from were it
 _ENGLISH = frozenset(_ENGLISH_WORDS.split())
 _ALSO_WORDS = frozenset({"WHO", "US", "IT"})
 """Names that are common words but for their capitals."""
+_SIGNS = {
+    "€": ("eur", "euro", "euros"),
+    "$": ("usd", "dollar", "dollars"),
+    "£": ("gbp", "pound", "pounds"),
+    "¥": ("jpy", "yen"),
+    "°C": ("celsius",),
+    "°F": ("fahrenheit",),
+}
+"""What an answer may write out."""
 _LEAST_STEM = 4
 _MOST_ENDING = 3
+_MOST_INFLECTION = 2  # contract, contracts; of a word that need not be a name
 
 
 class Context:
     """Everything an answer may take its numbers and names from: the passages given, the question, the history."""
 
-    def __init__(self, text: str, pages: Sequence[int] = ()) -> None:
-        """`pages` are those that may be cited as [p. N]."""
+    def __init__(self, text: str, pages: Sequence[int] = (), passages: int = 0) -> None:
+        """`pages` are those that may be cited as [p. N], `passages` is how many passages were given, from 1 on."""
         self._numbers = Known(text)
         self._pages = frozenset(pages)
-        words = [_bare(match[0]) for match in _WORD.finditer(_even(text))]
+        self._passages = passages
+        even = _even(text)
+        said = citations(even)
+        self._named = self._pages.union(said.named, said.cited)
+        words = [_bare(match[0]) for match in _WORD.finditer(even)]
         words += [word.replace(".", "") for word in words if "." in word]  # the U.S. is the US
         self._folded = {word.lower() for word in words} | {
             part.lower() for word in words for part in re.split(r"[-.&'’]", word) if part
         }
-        capital = {word.lower() for word in words if word[0].isupper()}
-        self._stems = {word[:_LEAST_STEM] for word in capital if len(word) >= _LEAST_STEM}
-        self._capital = capital
+        self._folded.update(*(names for sign, names in _SIGNS.items() if sign in even))
+        self._capital = {word.lower() for word in words if word[0].isupper()}
+        self._stems: dict[str, list[str]] = {}
+        for word in self._folded:
+            if len(word) >= _LEAST_STEM:
+                self._stems.setdefault(word[:_LEAST_STEM], []).append(word)
         # The first letters of its words, so that "WHO" may stand for the World Health Organization.
         self._initials = "".join(word[0] for word in words if word[0].isupper())
         self._acronyms = _ALSO_WORDS.intersection(words)
@@ -61,17 +79,18 @@ class Context:
 
     def unsupported(self, text: str) -> list[str]:
         """The numbers, names and cited pages of `text` that are not known here, as they are written there."""
-        plain = _even(text)
-        found = [f"page {page}" for page in self._cited(plain) if page not in self._pages]
-        plain = _LIST_NUMBER.sub(" ", _CITATION.sub(" ", plain))
+        said = citations(_even(text))
+        wrong = [page for page in said.cited if self._pages and page not in self._pages]
+        wrong += [page for page in said.named if page not in self._named]
+        found = [f"page {page}" for page in wrong]
+        found += [f"passage {number}" for number in said.passages if not self._gave(number)]
+        plain = without_own_counts(_LIST_NUMBER.sub(" ", said.rest))
         found += [number.written for number in numbers(plain) if not self._numbers.holds(number)]
         found += self._names(plain)
         return list(dict.fromkeys(found))
 
-    def _cited(self, text: str) -> Iterator[int]:
-        if self._pages:
-            for citation in _CITATION.finditer(text):
-                yield from (int(page) for page in re.findall(r"\d{1,9}", citation["pages"]))
+    def _gave(self, passage: int) -> bool:
+        return 1 <= passage <= self._passages or passage in self._numbers
 
     def _names(self, text: str) -> list[str]:
         found = []
@@ -87,7 +106,7 @@ class Context:
             if not is_new:
                 continue
             starts = _SENTENCE_START.search(text[max(0, match.start() - 12) : match.start()]) is not None
-            if starts and _ORDINARY_END.search(word) and word[1:].islower():
+            if starts and word[1:].islower() and (_ORDINARY_END.search(word) or self._inflects(word.lower())):
                 continue
             if german and not _is_acronym(word) and not follows_new:
                 continue
@@ -109,17 +128,19 @@ class Context:
         if len(parts) > 1 and all(part in self._folded or part in COMMON_WORDS for part in parts):
             return True
         # Germany and Germans, Paris and Parisian: one begins with the other.
-        stem = lower.removesuffix("s")
-        return any(
-            abs(len(stem) - len(other)) <= _MOST_ENDING and (other.startswith(stem) or stem.startswith(other))
-            for other in self._near(lower)
-            if min(len(stem), len(other)) >= _LEAST_STEM
-        )
+        return any(other in self._capital for other in self._near(lower, _MOST_ENDING))
 
-    def _near(self, lower: str) -> list[str]:
-        if lower[:_LEAST_STEM] not in self._stems:
-            return []
-        return [word for word in self._capital if word[:_LEAST_STEM] == lower[:_LEAST_STEM]]
+    def _inflects(self, lower: str) -> bool:
+        """Whether this is a form of a word that is known or common, as contracts is of contract."""
+        return lower.removesuffix("s") in COMMON_WORDS or any(self._near(lower, _MOST_INFLECTION))
+
+    def _near(self, lower: str, ending: int) -> Iterator[str]:
+        """The known words that begin with this one, or with which it begins, and whose ends are at most so long."""
+        stem = lower.removesuffix("s")
+        for other in self._stems.get(lower[:_LEAST_STEM], ()):
+            is_near = abs(len(stem) - len(other)) <= ending and min(len(stem), len(other)) >= _LEAST_STEM
+            if is_near and (other.startswith(stem) or stem.startswith(other)):
+                yield other
 
 
 def unsupported(text: str, context: str, pages: Sequence[int] = ()) -> list[str]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from miva.engine.text import STOP_WORDS
 
 _MORE = """
-    able access accordingly account across act action active activity actual actually add added adding addition
-    additional additionally address advance advantage age ago aim aims albeit algorithm allow allowed allows almost
-    alone along already alternatively although altogether always among amount analysis animal animals annual another
-    answer answers any anyone anything appendix application approach approximately area areas argument around article
-    articles aside ask asked aspect aspects assuming attempt author authors available average away back background bad
-    based basic basically become becomes began begin behind believe benefit benefits besides best better beyond big
+    able access according accordingly account across act action active activity actual actually add added adding
+    addition additional additionally address advance advantage age ago aim aims albeit algorithm allow allowed
+    allows almost alone along already alternatively although altogether always among amount analysis animal animals
+    annual another answer answers any anyone anything appendix application approach approximately area areas
+    argument around article articles aside ask asked aspect aspects assuming attempt author authors available
+    average away back background bad based basic basically become becomes began begin behind believe benefit
+    benefits besides best better beyond big
     book books bottom brief briefly bring build building buildings business buy call called care case cases category
     cause caused causes central century certain certainly challenge challenges change changes chapter characteristics
     child children choice cities city claim class clear clearly close code collection combined come comes common
@@ -45,7 +46,7 @@ _MORE = """
     newer news next nine no nobody none nonetheless normal normally notable notably note notes nothing notice now
     nowadays nowhere number numbers numerous object objects obviously occasionally office officers official officially
     often oil old older one ones ongoing open operating operation operations opponents opposed option options order
-    ordinary original originally other others otherwise outside overall overview owing owner owners page pages paper
+    ordinary original originally other others otherwise outside overall overview owing owner owners page pages paper pdf
     paragraph part particular particularly partly parts party passage passages past pay people per percent percentage
     performance perhaps period person personal perspective phase phrase physical piece place plan plans plant plants
     play players please point points police policy political population position possible possibly power practice
@@ -61,9 +62,9 @@ _MORE = """
     section sections security see seen self sense sentence separate separately series serious service services set
     setting settings seven several shared short shortly should show showing shown shows side sides significant
     significantly similar similarly simple simply since single situation six size small smaller social society
-    software soil some somebody someone something sometimes somewhat somewhere soon sort sound source sources south
-    space speaking special species specific specifically spectators speed stage standard standards start started
-    starting state stated statement states statistics status steps still stone stop story strategy street strong
+    software soil some somebody someone something sometimes somewhat somewhere soon sorry sort sound source sources
+    south space speaking special species specific specifically spectators speed stage standard standards start started
+    starting state stated statement states statistics status step steps still stone stop story strategy street strong
     structure student students studies study subject subsequent subsequently substances successful successfully
     suddenly sufficient suggest sum summary sun supply support supporters supposedly sure surface surprisingly system
     systems table tables take taken takes talk target task tasks teacher teachers team teams technical technically

@@ -34,7 +34,8 @@ def context(question: str, history: Sequence[Message], excerpts: Sequence[Excerp
     """What an answer may take its numbers, names and pages from."""
     texts = [question, *(message.content for message in history)]
     texts += [text for excerpt in excerpts for text in (excerpt.document, excerpt.text)]
-    return Context("\n".join(texts), [excerpt.page for excerpt in excerpts if excerpt.page is not None])
+    pages = [excerpt.page for excerpt in excerpts if excerpt.page is not None]
+    return Context("\n".join(texts), pages, len(excerpts))
 
 
 async def checked(model: Model, prompt: Prompt, known: Context) -> AsyncGenerator[str, None]:

@@ -9,7 +9,7 @@ LONGEST = 2000
 """Characters without an end after which a sentence is given out all the same."""
 
 # Runs are taken whole and from their first character only: no page of dots or blanks is read again from each of them.
-_CITED = r"(?:[ \t]*+\[[^\[\]\n]{1,40}+\])*+"
+_CITED = r"(?:[ \t]*+\[[^\[\]\n]{1,120}+\])*+"
 _NEW_LINE = r"[^\S\n]*+\n\s*+(?=\S)"
 # A stop with what closes behind it and the citations that follow; a line's end; a full stop of Chinese or Japanese.
 _END = re.compile(
@@ -19,7 +19,7 @@ _END = re.compile(
 )
 _WHOLE = re.compile(rf"[.!?…؟۔।。！？｡][\"'”’»)\]」』）*_]*{_CITED}\s*\Z")
 _ABBREVIATED = re.compile(
-    r"(?:\b(?:[A-Z]|mrs?|ms|dr|prof|st|vs|figs?|nos?|vol|pp?|eds?|jr|sr|inc|ltd|co|corp|approx|ca|cf|al|gen|col|lt|sgt|rev"
+    r"(?:\b(?:[A-Z]|mrs?|ms|dr|prof|st|vs|figs?|nos?|vol|pp?|pgs?|pag|стр|eds?|jr|sr|inc|ltd|co|corp|approx|ca|cf|al|gen|col|lt|sgt|rev"
     r"|hon|gov|capt|eq|sec|ch|art|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec|bzw|nr|z\.\s?b|d\.\s?h|e\.\s?g|i\.\s?e|u\.\s?s)"
     r"|(?:\A|\n)\s*(?:[-*]\s+)?\d{1,3})\.\Z",
     re.IGNORECASE,
