@@ -13,6 +13,7 @@ from django.conf import settings
 
 from miva.engine_client import START_S, Address, EngineClosed, Link, greeted, open_at, open_link, remember
 from miva.engine_documents import LONGEST_ENVELOPE, TextDocument, send_documents, wrapped
+from miva.history import LONGEST_ANSWER
 from miva.protocol import engine
 from miva.protocol.envelope import wrap
 from miva.protocol.errors import EngineError, EngineFailed, EngineTimeout, EngineUnavailable, FileTooLarge, MivaError
@@ -26,6 +27,9 @@ engine's whole reply, or a cancel, may come first (contract, v1-untyped-engine.j
 LATE_S = 60.0
 """How long after a turn's end an untyped engine is still listened to."""
 TOO_LONG = "The answering engine took too long for the whole answer, so it was stopped."
+MOST_SAID = 10 * LONGEST_ANSWER
+"""Characters of all that an engine says in one turn: more than are kept of an answer, and than one frame can have."""
+TOO_MUCH = f"The answer is too long: the answering engine was stopped after {MOST_SAID:,} characters."
 
 
 class EngineBroke(EngineError):
@@ -79,6 +83,8 @@ class EngineTurn:
         self._link: Link | None = None
         self._text: list[str] = []
         self._replies: list[str] = []
+        self._said = 0
+        """Characters of those pieces, and of the frames of those replies."""
         self._sources: tuple[Source, ...] = ()
         self._heard = False
         self._last_was_untyped = False
@@ -129,6 +135,9 @@ class EngineTurn:
                 yield told
                 if isinstance(told[-1], Done | Failed):
                     return
+            if self._said > MOST_SAID:
+                await self.cancel()
+                raise EngineError(TOO_MUCH)
             for event in said:
                 if isinstance(event, engine.Need):
                     await self._give(link, event.documents)
@@ -160,6 +169,7 @@ class EngineTurn:
     def _delta(self, pieces: list[str]) -> Delta:
         text = "".join(pieces)
         self._text.append(text)
+        self._said += len(text)
         return Delta(text)
 
     def _told_of(self, event: engine.EngineEvent) -> Iterator[Event]:
@@ -169,8 +179,9 @@ class EngineTurn:
         match event:
             case Sources(sources):
                 self._sources = sources
-            case Reply(text=text):
+            case Reply(frame, text):
                 self._replies.append(text)
+                self._said += len(frame)
                 yield event
             case Done():
                 yield self._done(event)
@@ -226,6 +237,9 @@ class EngineTurn:
                 async with asyncio.timeout_at(ends_at):
                     frames = await link.receive_all()
             except (EngineFailed, TimeoutError):
+                return
+            self._said += sum(map(len, frames))
+            if self._said > MOST_SAID:
                 return
             yield [_late_reply(frame) for frame in frames]
 

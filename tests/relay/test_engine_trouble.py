@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
 from tests.engines import Script, ScriptedEngine, answering, echo, scripted_engine, silent
@@ -173,6 +175,43 @@ async def test_an_untyped_frame_now_and_then_for_ever_meets_the_total_limit(hast
     async with Asker(hasty, dialect) as asker:
         async with hasty.engine(drips):
             assert await asker.ask("q") == "engine_timeout"
+        await well_again(hasty, asker)
+
+
+STREAMED = '{"type": "stream", "content": "%s"}'
+
+
+@pytest.mark.parametrize(
+    ("dialect", "piece"), [("query", STREAMED), ("v1", STREAMED), ("v1", "%s")], ids=["query", "v1", "v1, untyped"]
+)
+async def test_an_answer_without_an_end_is_stopped_where_it_is_too_long(hasty: World, dialect: str, piece: str) -> None:
+    megabyte = piece % ("word " * 200_000)
+    sent: list[int] = []
+    talks: list[asyncio.Task[None]] = []
+
+    async def talk(connection: ServerConnection) -> None:
+        with contextlib.suppress(ConnectionClosed):
+            for number in range(100):
+                await connection.send(megabyte)
+                sent.append(number)
+
+    async def talks_for_ever(_: ScriptedEngine, connection: ServerConnection, frame: str) -> None:
+        if "cancel" not in frame:
+            talks.append(asyncio.create_task(talk(connection)))
+
+    async with Asker(hasty, dialect) as asker:
+        async with hasty.engine(talks_for_ever) as engine:
+            heard = 0
+            await asker.send("q")
+            while (found := await event(asker.client))["type"] != "error":
+                heard += len(found.get("content") or found.get("text") or found.get("frame") or "")
+            assert found["code"] == "engine_error"
+            assert "too long" in found["message"]
+            assert 20_000_000 < heard <= 21_000_000  # what was said so far stays
+            asked, cancelled = await engine.wait_for_frames(2)
+            assert cancelled == {"type": "cancel", "unique_id": asked["unique_id"]}
+            await asyncio.gather(*talks)
+        assert len(sent) < 50
         await well_again(hasty, asker)
 
 
