@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 from uuid import UUID
 
 from miva import history
@@ -45,8 +45,8 @@ class _Last(Enum):
     REPLY = 2
 
 
-@dataclass
-class _Exchange:
+@dataclass(eq=False)
+class Exchange:
     """One question and what was said to it so far."""
 
     conversation_id: UUID
@@ -59,6 +59,15 @@ class _Exchange:
     last: _Last = _Last.NOTHING
     message_id: int | None = None
     """The stored answer, which grows when more is said."""
+
+
+class Taken(NamedTuple):
+    """What is to be stored of an exchange now. Of one that `is_over` at least the question is."""
+
+    exchange: Exchange
+    frames: Sequence[str]
+    size: int
+    is_over: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +98,10 @@ class AnswerRecorder:
 
     def __init__(self, owner_id: UUID) -> None:
         self._owner_id = owner_id
-        self._exchanges: list[_Exchange] = []
-        """The last one is under way, the others wait to be stored."""
+        self._exchanges: list[Exchange] = []
+        """In the order they were asked. Those before the one that is answered now are over and wait to be stored."""
+        self._answered: Exchange | None = None
+        """The one that the engine answered last."""
         self._unstored = 0
         """Characters of this socket that are gathered or on their way into the database."""
         self._heard_at = 0.0
@@ -98,17 +109,23 @@ class AnswerRecorder:
         self._order = asyncio.Lock()
         self._storing: set[asyncio.Task[None]] = set()
 
-    def asked(self, conversation_id: UUID, message: str, file_names: Sequence[str]) -> None:
-        """A question goes to the engine; what was answered before belongs to the one before."""
-        if self._exchanges and not self._exchanges[-1].frames:
-            self._exchanges.pop()
-        self._exchanges.append(_Exchange(conversation_id, message, file_names))
+    def asked(self, conversation_id: UUID, message: str, file_names: Sequence[str]) -> Exchange:
+        """A question goes to the engine; returns the exchange that it begins."""
+        exchange = Exchange(conversation_id, message, file_names)
+        self._exchanges.append(exchange)
+        return exchange
 
-    def heard(self, frames: Sequence[str]) -> None:
-        """Frames of the engine, in order."""
-        if not self._exchanges:
-            return
-        exchange = self._exchanges[-1]
+    def failed(self, exchange: Exchange) -> None:
+        """A question came to nothing, and its asker was told."""
+        if exchange in self._exchanges and not (exchange is self._answered or exchange.frames):
+            self._exchanges.remove(exchange)
+
+    def heard(self, exchange: Exchange, frames: Sequence[str]) -> None:
+        """Frames of the engine, in order, that answer this exchange's question or none before it."""
+        if exchange is not self._answered:
+            if exchange not in self._exchanges and self._answered is not None:
+                exchange = self._answered  # it is stored: a connection's last words came after the next one's first
+            self._answered = exchange
         if not (AnswerRecorder._is_late and AnswerRecorder._delayed > MOST_DELAYED):
             size = sum(map(len, frames))
             if size > exchange.room:
@@ -123,7 +140,7 @@ class AnswerRecorder:
         if self._timer is None:
             self._timer = loop.call_later(QUIET_S, self._look)
         if AnswerRecorder._held > MOST_HELD and exchange.size >= LEAST_STORED:
-            self._flush(self._exchanges)
+            self._flush()
 
     async def wait_for_room(self) -> None:
         """Lets a socket that has much to store wait while too much is on its way into the database; others never do."""
@@ -144,7 +161,8 @@ class AnswerRecorder:
         """Stores what is left."""
         if self._timer is not None:
             self._timer.cancel()
-        self._flush(self._exchanges)
+        self._answered = None
+        self._flush()
         if self._storing:
             await asyncio.gather(*self._storing)
 
@@ -153,28 +171,31 @@ class AnswerRecorder:
         loop = asyncio.get_running_loop()
         left = self._heard_at + QUIET_S - loop.time()
         self._timer = loop.call_later(left, self._look) if left > 0 else None
-        self._flush(self._exchanges[:-1] if left > 0 else self._exchanges)
+        self._flush(but_the_last=left > 0)
 
-    def _flush(self, exchanges: Sequence[_Exchange]) -> None:
-        taken = []
-        for exchange in exchanges:
-            if exchange.frames:
-                taken.append((exchange, exchange.frames, exchange.size))
-                AnswerRecorder._held -= exchange.size
-                AnswerRecorder._delayed += exchange.size
-                exchange.frames, exchange.size = [], 0
-        del self._exchanges[:-1]
+    def _flush(self, *, but_the_last: bool = False) -> None:
+        """Stores what was said. Exchanges before the one that was answered last are over; without it, all are."""
+        last = self._answered
+        over = self._exchanges if last is None else self._exchanges[: self._exchanges.index(last)]
+        taken = [Taken(one, one.frames, one.size, True) for one in over if one.frames or one.message_id is None]
+        if last is not None and last.frames and not but_the_last:
+            taken.append(Taken(last, last.frames, last.size, False))
+        self._exchanges = self._exchanges[len(over) :]
+        for exchange, _, size, _ in taken:
+            AnswerRecorder._held -= size
+            AnswerRecorder._delayed += size
+            exchange.frames, exchange.size = [], 0
         if taken:
             task = asyncio.create_task(self._store(taken))
             self._storing.add(task)
             task.add_done_callback(self._storing.discard)
 
-    async def _store(self, taken: Sequence[tuple[_Exchange, list[str], int]]) -> None:
+    async def _store(self, taken: Sequence[Taken]) -> None:
         async with self._order:
             try:
-                await self._store_patiently([(exchange, frames) for exchange, frames, _ in taken])
+                await self._store_patiently(taken)
             finally:
-                stored = sum(size for *_, size in taken)
+                stored = sum(one.size for one in taken)
                 self._unstored -= stored
                 AnswerRecorder._delayed -= stored
                 if AnswerRecorder._delayed <= MOST_DELAYED:
@@ -182,7 +203,7 @@ class AnswerRecorder:
                         if not room.done():
                             room.set_result(None)
 
-    async def _store_patiently(self, taken: Sequence[tuple[_Exchange, list[str]]]) -> None:
+    async def _store_patiently(self, taken: Sequence[Taken]) -> None:
         """A database that is away for a moment costs no history."""
         for pause_s in (*PAUSES_S, None):
             try:
@@ -206,18 +227,17 @@ def _fitting(frames: Sequence[str], room: int) -> tuple[list[str], int]:
     return fitting, size
 
 
-def _store(owner_id: UUID, taken: Sequence[tuple[_Exchange, list[str]]]) -> None:
-    new: list[tuple[_Exchange, history.Exchange]] = []
-    for exchange, frames in taken:
+def _store(owner_id: UUID, taken: Sequence[Taken]) -> None:
+    new: list[tuple[Exchange, history.Recorded]] = []
+    for exchange, frames, _, is_over in taken:
         said = what_is_said(frames, exchange.last)
         exchange.last = said.last
         sources = history.named_sources(owner_id, said.sources) if said.sources else []
         if exchange.message_id is not None:
             history.extend_answer(exchange.message_id, said.text, sources, replaces=said.is_whole)
-        elif said.text:
-            stored = history.Exchange(
-                exchange.conversation_id, exchange.message, exchange.file_names, said.text, sources
-            )
+        elif said.text or is_over:
+            answer = said.text or None
+            stored = history.Recorded(exchange.conversation_id, exchange.message, exchange.file_names, answer, sources)
             new.append((exchange, stored))
     for (exchange, _), message_id in zip(new, history.record_exchanges([stored for _, stored in new]), strict=True):
         exchange.message_id = message_id

@@ -11,7 +11,7 @@ from uuid import uuid4
 from django.conf import settings
 
 from miva import conversation, history
-from miva.answer_recorder import AnswerRecorder
+from miva.answer_recorder import AnswerRecorder, Exchange
 from miva.documents import reader
 from miva.engine_documents import LONGEST_ENVELOPE
 from miva.following import Following
@@ -88,8 +88,13 @@ class PlainDialogue:
             if frame is None:
                 files = [await _read_inline(file, self._caller) for file in request.files]
                 frame = await asyncio.to_thread(_envelope_frame, request, files)
-            self._recorder.asked(self._claimed[label], request.message, [file.name for file in request.files])
-            await self._chat.forward(frame)
+            names = [file.name for file in request.files]
+            exchange = self._recorder.asked(self._claimed[label], request.message, names)
+            try:
+                await self._chat.forward(frame, exchange)
+            except Exception:
+                self._recorder.failed(exchange)
+                raise
 
     def error(self, error: MivaError, request: Request | None) -> str:
         del request  # an error frame of this dialect has no place for what it answers
@@ -99,12 +104,15 @@ class PlainDialogue:
         await self._chat.close()
         await self._recorder.close()
 
-    async def _heard(self, frames: Sequence[str]) -> None:
-        self._recorder.heard(frames)
+    async def _heard(self, exchange: Exchange | None, frames: Sequence[str]) -> None:
+        if exchange is not None:
+            self._recorder.heard(exchange, frames)
         await self._send(*frames)
         await self._recorder.wait_for_room()
 
-    async def _fail(self, error: MivaError) -> None:
+    async def _fail(self, exchange: Exchange | None, error: MivaError) -> None:
+        if exchange is not None:
+            self._recorder.failed(exchange)
         await self._send(plain.encode_error(error))
 
 

@@ -75,18 +75,18 @@ def conversation_of(owner_id: UUID, label: str | None) -> tuple[UUID, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Exchange:
-    """A question and its answer, as they are stored."""
+class Recorded:
+    """A question and its answer, as they are stored; None where there was no answer."""
 
     conversation_id: UUID
     question: str
     files: Sequence[str]
-    answer: str
+    answer: str | None
     sources: Sequence[Source]
 
 
-def record_exchanges(exchanges: Sequence[Exchange]) -> list[int | None]:
-    """Stores questions and their answers; returns the answers' message ids, None where a conversation is gone."""
+def record_exchanges(exchanges: Sequence[Recorded]) -> list[int | None]:
+    """Stores questions and their answers; returns the answers' message ids, None where one is not stored."""
     ids: list[int | None] = []
     with transaction.atomic():
         for conversation_id, group in groupby(exchanges, key=lambda exchange: exchange.conversation_id):
@@ -94,21 +94,19 @@ def record_exchanges(exchanges: Sequence[Exchange]) -> list[int | None]:
             if not _touch(conversation_id, together[0].question):
                 ids += [None] * len(together)
                 continue
-            rows = [
-                row
-                for exchange in together
-                for row in (
-                    _message(
-                        conversation_id,
-                        Message.Role.USER,
-                        exchange.question,
-                        files=[storable(name) for name in exchange.files],
-                    ),
-                    _message(conversation_id, Message.Role.ASSISTANT, exchange.answer, sources=list(exchange.sources)),
-                )
-            ]
-            ids += [row.pk for row in Message.objects.bulk_create(rows, batch_size=100)[1::2]]
+            pairs = [_messages(exchange) for exchange in together]
+            Message.objects.bulk_create([row for pair in pairs for row in pair if row is not None], batch_size=100)
+            ids += [answer.pk if answer is not None else None for _, answer in pairs]
     return ids
+
+
+def _messages(exchange: Recorded) -> tuple[Message, Message | None]:
+    files = [storable(name) for name in exchange.files]
+    asked = _message(exchange.conversation_id, Message.Role.USER, exchange.question, files=files)
+    if exchange.answer is None:
+        return asked, None
+    sources = list(exchange.sources)
+    return asked, _message(exchange.conversation_id, Message.Role.ASSISTANT, exchange.answer, sources=sources)
 
 
 def extend_answer(message_id: int, more: str, sources: Sequence[Source], *, replaces: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -25,7 +25,7 @@ class Database:
 
     def store(self, _: Any, taken: Any) -> None:
         assert self.is_there.wait(30)
-        self.stored += sum(len(frame) for _, frames in taken for frame in frames)
+        self.stored += sum(len(frame) for one in taken for frame in one.frames)
 
 
 @pytest.fixture
@@ -39,19 +39,24 @@ def database(monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
     assert (AnswerRecorder._held, AnswerRecorder._delayed, AnswerRecorder._waiting) == (0, 0, set())
 
 
-def asked() -> AnswerRecorder:
-    recorder = AnswerRecorder(uuid4())
-    recorder.asked(uuid4(), "What?", [])
-    return recorder
+class Asked(AnswerRecorder):
+    """A recorder with a question, about which an engine may talk."""
+
+    def __init__(self) -> None:
+        super().__init__(uuid4())
+        self._exchange = self.asked(uuid4(), "What?", [])
+
+    def hears(self, frames: Sequence[str]) -> None:
+        self.heard(self._exchange, frames)
 
 
 async def test_a_flood_waits_until_its_beginning_is_stored(database: Database) -> None:
-    recorder = asked()
+    recorder = Asked()
     loop = asyncio.get_running_loop()
     loop.call_later(0.3, database.is_there.set)
     began = loop.time()
     for _ in range(8):
-        recorder.heard(PIECE)
+        recorder.hears(PIECE)
         await recorder.wait_for_room()
     assert loop.time() - began >= 0.25
     await recorder.close()
@@ -59,11 +64,11 @@ async def test_a_flood_waits_until_its_beginning_is_stored(database: Database) -
 
 
 async def test_a_short_answer_does_not_wait_for_the_flood_of_others(database: Database) -> None:
-    flooding, short = asked(), asked()
+    flooding, short = Asked(), Asked()
     for _ in range(4):
-        flooding.heard(PIECE)
+        flooding.hears(PIECE)
     waiting = asyncio.create_task(flooding.wait_for_room())
-    short.heard(["It is Alpha."])
+    short.hears(["It is Alpha."])
     async with asyncio.timeout(1):
         await short.wait_for_room()
     assert not waiting.done()
@@ -77,19 +82,19 @@ async def test_a_database_that_does_not_answer_holds_an_answer_up_once(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(answer_recorder, "PATIENCE_S", 0.2)
-    first, second = asked(), asked()
+    first, second = Asked(), Asked()
     loop = asyncio.get_running_loop()
     began = loop.time()
     for _ in range(9):
         for recorder in (first, second):
-            recorder.heard(PIECE)
+            recorder.hears(PIECE)
             await recorder.wait_for_room()
     assert loop.time() - began < 2 * 0.2 + 1
     database.is_there.set()
     await asyncio.gather(first.close(), second.close())
     assert database.stored < 500_000  # what came meanwhile was relayed only
-    later = asked()
-    later.heard(PIECE)
+    later = Asked()
+    later.hears(PIECE)
     await later.wait_for_room()
     await later.close()
     assert not AnswerRecorder._is_late
