@@ -34,7 +34,8 @@ def _problem(check: str, message: str, hint: str) -> None:
 
 
 def _text(name: str, default: str = "") -> str:
-    return env.str(name, default=default).strip() or default
+    # Not django-environ's own reading, which takes a value that begins with “$” for the name of another setting.
+    return os.environ.get(name, "").strip() or default
 
 
 def _words(name: str, default: list[str]) -> list[str]:

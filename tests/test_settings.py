@@ -186,9 +186,10 @@ def test_the_secret_key_is_made_once_for_processes_that_start_together_and_only_
     assert (tmp_path / "data").stat().st_mode & 0o777 == 0o700
 
 
-def test_a_key_that_is_given_is_used_and_none_is_kept(tmp_path: Path) -> None:
-    done = run(["-c", SHOW_KEY], environment(tmp_path, SECRET_KEY="given"))
-    assert done.stdout.strip() == "given"
+@pytest.mark.parametrize("key", ["given", "$given", "$HOME", "${HOME}"])
+def test_a_key_that_is_given_is_used_letter_by_letter_and_none_is_kept(tmp_path: Path, key: str) -> None:
+    done = run(["-c", SHOW_KEY], environment(tmp_path, SECRET_KEY=key))
+    assert done.stdout.strip() == key
     assert not (tmp_path / "data" / "secret_key").exists()
 
 
@@ -204,15 +205,15 @@ def copy_of_the_tree(tmp_path: Path) -> Path:
 
 def test_a_env_file_beside_manage_py_is_read_and_the_environment_goes_before_it(copy_of_the_tree: Path) -> None:
     (copy_of_the_tree / ".env").write_text(
-        'PORT=8123\nMIVA_RATE="7/h"\n# a remark\nMIVA_SOCKETS=3\nexport MIVA_OCR=off\n'
+        'PORT=8123\nMIVA_RATE="7/h"\n# a remark\nMIVA_SOCKETS=3\nexport MIVA_OCR=off\nSECRET_KEY=$5up3r\n'
     )
-    show = "from epsilon.settings import PORT, MIVA_RATE, MIVA_SOCKETS, MIVA_OCR; import json\n"
-    show += "print(json.dumps([PORT, MIVA_RATE, MIVA_SOCKETS, MIVA_OCR]))"
+    show = "from epsilon.settings import PORT, MIVA_RATE, MIVA_SOCKETS, MIVA_OCR, SECRET_KEY; import json\n"
+    show += "print(json.dumps([PORT, MIVA_RATE, MIVA_SOCKETS, MIVA_OCR, SECRET_KEY]))"
     bare = {
         name: value for name, value in environment(copy_of_the_tree).items() if not name.startswith(("MIVA", "PORT"))
     }
     done = run(["-c", show], bare | {"MIVA_SOCKETS": "5"}, cwd=copy_of_the_tree)
-    assert json.loads(done.stdout) == [8123, [7, 3600], 5, "off"]
+    assert json.loads(done.stdout) == [8123, [7, 3600], 5, "off", "$5up3r"]
     assert (copy_of_the_tree / "data").is_dir(), "the data folder lies beside manage.py by default"
 
 
