@@ -23,6 +23,8 @@ from miva.protocol.requests import Upload
 
 MOST_RECEIVING = 50
 """Files of one owner that may be under way at the same time."""
+LONGEST_MEDIA_TYPE = 100
+"""Characters that are kept of the media type that a client names: the file's first bytes say more than it does."""
 MOST_LOOKS = 4
 IDLE_S = 600.0
 """Where there are too many, one of which nothing came for so long gives way."""
@@ -136,7 +138,7 @@ def _arrange(mine: QuerySet[Document], owner_id: UUID, upload: Upload) -> tuple[
         return _go_on(mine, found, upload)
     facts = {
         "name": name,
-        "media_type": upload.media_type,
+        "media_type": storable(upload.media_type)[:LONGEST_MEDIA_TYPE],
         "size": upload.size,
         "sha256": upload.sha256 or "",
         "status": _Status.RECEIVING,

@@ -309,3 +309,13 @@ async def test_a_text_and_a_name_in_any_language(relay: World, client: ClientCon
     await pieces(client, data)
     document = await ended(client)
     assert (document["status"], document["name"]) == ("ready", "заметка.txt")
+
+
+@pytest.mark.parametrize("media_type", ["\ud800", "text/plain\0", "x" * 200])
+async def test_a_strange_media_type_harms_nothing(relay: World, client: ClientConnection, media_type: str) -> None:
+    data = b"It is Alpha."
+    assert await offset(client, data, name="a.txt", media_type=media_type, sha256=None) == 0
+    await pieces(client, data)
+    assert (await ended(client)).get("error", "") in ("", "unsupported_type")
+    [(longest,)] = relay.rows("SELECT max(length(media_type)) FROM miva_document")
+    assert longest <= 100
