@@ -1,5 +1,6 @@
-"""Reads of the database that a turn cannot do without: tried again while it is away, as long as the log tries to write.
+"""Reads of the database that a turn or its reader cannot do without: tried again while it is away.
 
+They are tried for as long as the log tries to write.
 A database that is started again must cost nobody an answer.
 """
 

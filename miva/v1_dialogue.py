@@ -14,6 +14,7 @@ from miva.engine_client import engine_info
 from miva.hub import News, hub, owner_topic
 from miva.identity import Speaker
 from miva.in_thread import in_thread
+from miva.patiently import patiently
 from miva.piece_taker import PieceTaker
 from miva.protocol import v1
 from miva.protocol.errors import MivaError
@@ -77,7 +78,7 @@ class V1Dialogue(TurnDialogue):
                 await self._tell(Pong(), None)
 
     def error(self, error: MivaError, request: Request | None) -> str:
-        id = self._taker().id if isinstance(request, Piece) else getattr(request, "id", None)
+        id = self._taker().id if isinstance(request, Piece) else getattr(request, "id", error.refused_id)
         frame = v1.encode(Failed(error, id))
         assert frame is not None
         return frame
@@ -99,7 +100,8 @@ class V1Dialogue(TurnDialogue):
 
     async def _resume(self, request: Resume) -> None:
         async with self._order:  # behind a question that was sent before it, whose `accepted` it then tells
-            found = await in_thread(sessions.labelled)(self._speaker.owner_id, request.conversation)
+            owner_id, label = self._speaker.owner_id, request.conversation
+            found = await patiently(lambda: in_thread(sessions.labelled)(owner_id, label))
             self._following.follow(found.pk, found.label, request.after)
 
     async def _tell(self, event: Event, place: Place | None) -> None:

@@ -35,6 +35,8 @@ class MivaError(Exception):
         self.message = message or self.sentence
         self.field = field
         self.retry_after = retry_after
+        self.refused_id: str | None = None
+        """The client's own id of what is refused, where no request was made of its frame."""
         super().__init__(self.message)
 
     def details(self) -> dict[str, Any]:

@@ -34,6 +34,14 @@ def label(data: dict[str, Any], name: str) -> str:
     return value
 
 
+def label_or_none(data: dict[str, Any], name: str) -> str | None:
+    """The same where it is one, else None."""
+    try:
+        return label(data, name)
+    except BadField:
+        return None
+
+
 def optional(data: dict[str, Any], name: str, longest: int = LONGEST_LABEL) -> str | None:
     """A member that may be missing, null or a string."""
     return None if data.get(name) is None else text(data, name, longest)

@@ -35,7 +35,16 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def decode(data: dict[str, Any], longest_message: int) -> Request:
-    """The request in a frame; raises BadField for a type that is none."""
+    """The request in a frame; raises BadField, with the frame's own id where it has one, so that its sender knows it
+    again."""
+    try:
+        return _request(data, longest_message)
+    except BadField as why:
+        why.refused_id = fields.label_or_none(data, "id")
+        raise
+
+
+def _request(data: dict[str, Any], longest_message: int) -> Request:
     match data.get("type"):
         case "ask":
             return _ask(data, longest_message)

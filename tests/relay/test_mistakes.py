@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 from functools import cache
 from typing import Any
 
@@ -152,6 +153,13 @@ V1: dict[str, tuple[str | bytes, str, str | None]] = {
         "not_found",
         None,
     ),
+    "too long": (json.dumps({"type": "ask", "id": "3", "message": "q" * 100_001}), "bad_field", "message"),
+    "no size": (json.dumps({"type": "upload", "id": "4", "name": "a.pdf"}), "bad_field", "size"),
+    "no number to go on from": (
+        json.dumps({"type": "resume", "id": "5", "conversation": "c", "after": "x"}),
+        "bad_field",
+        "after",
+    ),
     "no base64": (
         json.dumps({"type": "ask", "id": "2", "message": "q", "files": [FILE | {"content": "@"}]}),
         "bad_base64",
@@ -169,6 +177,8 @@ async def test_a_mistake_of_a_v1_client(strict: World, row: str) -> None:
         found = await event(client)
         assert (found["type"], found["code"], found.get("field")) == ("error", code, field)
         assert "turn" not in found
+        own_id = re.search(r'"id": "(.)"', frame) if isinstance(frame, str) else None
+        assert found.get("id") == (own_id[1] if own_id else None)
         await client.send('{"type": "ping"}')
         assert await event(client) == {"type": "pong"}
         await client.send(json.dumps({"type": "ask", "id": "after", "message": "still there?"}))

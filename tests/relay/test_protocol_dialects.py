@@ -283,6 +283,8 @@ def test_a_wrong_field_of_a_v1_frame_is_named(data: dict[str, Any], field: str) 
     with pytest.raises(BadField) as caught:
         v1.decode(data, LONGEST)
     assert caught.value.field == field
+    id = data.get("id")
+    assert caught.value.refused_id == (id if isinstance(id, str) and id else None)
 
 
 def test_v1_events_stand_at_their_place() -> None:
