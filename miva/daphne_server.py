@@ -14,6 +14,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 
 from miva import startup
+from miva.servers import hidden
 
 DEFAULT = 1024 * 1024
 """Daphne's own limit of a frame."""
@@ -53,6 +54,9 @@ class MivaServer(Server):  # type: ignore[misc]
         for name in ("websocket_max_message_size", "websocket_max_frame_size"):
             if options.get(name, DEFAULT) == DEFAULT:
                 options[name] = settings.MIVA_MAX_FRAME
+        write = options.get("action_logger")
+        if write is not None:  # daphne's own access log, which no logger has a part in
+            options["action_logger"] = lambda protocol, action, details: write(protocol, action, _for_logs(details))
         super().__init__(*args, **options)
         WebSocketFactory.protocol = PatientProtocol
 
@@ -88,6 +92,10 @@ class MivaServer(Server):  # type: ignore[misc]
         for application in running:
             application.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+
+
+def _for_logs(details: dict[str, Any]) -> dict[str, Any]:
+    return {name: hidden(value) for name, value in details.items()}
 
 
 def install() -> None:

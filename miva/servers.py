@@ -20,8 +20,10 @@ from miva.middleware import Receive, Scope, Send
 GRACE_S = 4
 """How long uvicorn waits for connections to close when it is told to end, where nothing else was said."""
 _Handler = Callable[[int, FrameType | None], Any]
-_TOKEN = re.compile(r"""(token=|/ws/[^\s?"']*\?)[^\s"']+""")
-"""A token in an address; of a socket's address the whole query, where its name may be written in other ways."""
+_TOKEN = re.compile(r"""(token=|/ws/[^\s?"']*\?|/accounts/(?:verify|reset)/(?!done/))[^\s"']+""")
+"""A token in an address; of a socket's address the whole query, where its name may be written in other ways; of a link
+that was sent by mail all that makes it work."""
+_HINTS = ("token=", "/ws/", "/accounts/")
 
 
 class _ForLogs(logging.Filter):
@@ -31,13 +33,16 @@ class _ForLogs(logging.Filter):
         if record.exc_info and isinstance(record.exc_info[1], UnicodeDecodeError):
             record.exc_info = None  # uvicorn closes such a socket with 1007, as it should, and logs a trace
         if isinstance(record.args, tuple):
-            record.args = tuple(_hidden(value) for value in record.args)
-        record.msg = _hidden(record.msg)
+            record.args = tuple(hidden(value) for value in record.args)
+        record.msg = hidden(record.msg)
         return True
 
 
-def _hidden(value: Any) -> Any:
-    return _TOKEN.sub(r"\1…", value) if isinstance(value, str) and ("token=" in value or "/ws/" in value) else value
+def hidden(value: Any) -> Any:
+    """A value for a log; where it is a text, without the tokens in it."""
+    if isinstance(value, str) and any(hint in value for hint in _HINTS):
+        return _TOKEN.sub(r"\1…", value)
+    return value
 
 
 def keep_tokens_out_of_logs() -> None:
