@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
+from miva import database_away
 from miva.identity import SessionStore, Speaker, public_speaker, speaker_of_session, speaker_of_token
 from miva.in_thread import in_thread
 from miva.protocol.errors import Forbidden, Unauthenticated
@@ -40,6 +41,9 @@ class IdentityMiddleware:
         except Forbidden as why:
             logger.warning("A socket was refused: %s", why.message)
             await refuse(receive, send, scope, 403, why.message)
+            return
+        except database_away.UNREACHABLE as why:
+            await refuse(receive, send, scope, 503, database_away.told(why).message)
             return
         except Unauthenticated:
             speaker = None
@@ -110,7 +114,10 @@ def origin_is_allowed(origin: str, host: str, scheme: str) -> bool:
     own = {"ws": "http", "wss": "https"}.get(scheme, scheme)
     if origin.lower() == f"{own}://{host}".lower():
         return True
-    asked = urlsplit(origin)
+    try:
+        asked = urlsplit(origin)
+    except ValueError:  # no address at all, as http://[ is
+        return False
     for trusted in map(urlsplit, settings.CSRF_TRUSTED_ORIGINS):
         if trusted.scheme == asked.scheme and trusted.netloc == asked.netloc:
             return True

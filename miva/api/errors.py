@@ -15,6 +15,7 @@ from django.http.request import UnreadablePostError
 from rest_framework import exceptions
 from rest_framework.response import Response
 
+from miva import database_away
 from miva.protocol.errors import (
     BadField,
     BadFrame,
@@ -128,6 +129,5 @@ def translated(exc: Exception) -> MivaError | None:
         case UnicodeError() | DataError():
             return BadField("A field holds text that cannot be stored.")
         case OperationalError() | InterfaceError():
-            logger.error("The database failed: %s", exc)
-            return Busy("The database cannot be reached. Please try again in a moment.")
+            return database_away.told(exc)
     return None

@@ -130,6 +130,13 @@ async def test_a_cookie_speaks_only_from_an_allowed_origin(any_relay: World) -> 
             assert (await user(client))["guest"] is True
 
 
+@pytest.mark.parametrize("origin", ["http://[", "http://[::1:80"])
+async def test_an_origin_that_is_no_address_is_refused(any_relay: World, origin: str) -> None:
+    with pytest.raises(InvalidStatus) as caught:
+        await any_relay.socket(guest=any_relay.guest(), origin=origin)
+    assert caught.value.response.status_code == (403 if any_relay.server == "uvicorn" else 400)  # daphne looks itself
+
+
 async def test_without_an_origin_the_cookie_is_ignored(any_relay: World) -> None:
     guest = any_relay.guest()
     label = f"cookie-{any_relay.server}"
