@@ -168,6 +168,15 @@ async def test_a_host_that_is_not_allowed_is_refused(any_relay: World, host: str
     assert status.split()[1] in (b"400", b"403")
 
 
+async def test_a_refusal_is_no_error_of_the_server(relay: World) -> None:
+    for path, headers in (("ws/chat/", {"Host": "evil.example"}), ("ws/nothing/", {})):
+        with pytest.raises(InvalidStatus):
+            await relay.socket(path=path, headers=headers)
+    log = relay.product.log()
+    assert "WebSocket /ws/nothing/" in log
+    assert "ERROR" not in log
+
+
 async def test_two_owners_see_nothing_of_each_other(relay: World) -> None:
     alice, bob = relay.token(), relay.token()
     async with (
