@@ -50,13 +50,14 @@ async def settle(document: Document, password: str | None) -> None:
         read(document, password)
 
 
-def read(document: Document, password: str | None) -> None:
-    """Reads a document that is leased to this process, whoever may still be listening."""
+def read(document: Document, password: str | None, upload_id: str | None = None) -> None:
+    """Reads a document that is leased to this process, whoever may still be listening; `upload_id` is the id under
+    which its owner hears of it, where that is not the document's own."""
     if stopping.has_begun():  # when the lease is over, another process reads it
         document_leases.drop(document.pk)
         return
     document_leases.hold(document.pk)
-    _start(_read_quietly(document, password))
+    _start(_read_quietly(document, password, upload_id or document.upload_id or None))
 
 
 async def take_over_stale() -> int:
@@ -86,8 +87,7 @@ async def hand_over() -> None:
     await asyncio.gather(*_tasks, return_exceptions=True)
 
 
-async def _read_quietly(document: Document, password: str | None) -> None:
-    upload_id = document.upload_id or None
+async def _read_quietly(document: Document, password: str | None, upload_id: str | None) -> None:
     try:
         await library.finish(document, upload_id, password=password, on_progress=progress_of(document, upload_id))
     except MivaError as why:  # told as the document's state
@@ -103,7 +103,7 @@ async def _take_over(document: Document) -> None:
             await settle(document, None)
         else:
             await in_thread(upload_rows.restore, file_threads)(document)
-            await _read_quietly(document, None)
+            await _read_quietly(document, None, document.upload_id or None)
     except MivaError as why:
         logger.info("A file that had been sent could not be taken: %s", why.code)
     except Exception:  # tried again when the lease is over

@@ -21,7 +21,7 @@ from miva.limits import limits
 from miva.plain_chat import PlainChat
 from miva.protocol import plain, query
 from miva.protocol.envelope import WrappedFile, wrap
-from miva.protocol.errors import BadFrame, FileTooLarge, MivaError
+from miva.protocol.errors import BadFrame, FileTooLarge, MivaError, naming_the_file
 from miva.protocol.events import Event, Place
 from miva.protocol.requests import Ask, InlineFile, Request
 
@@ -86,7 +86,7 @@ class PlainDialogue:
                 self._claimed[label] = await in_thread(history.claim_plain_id)(self._speaker.owner_id, label)
             frame = request.raw
             if frame is None:
-                files = [await _read_inline(file, self._caller) for file in request.files]
+                files = [await _read_inline(file, self._caller, len(request.files)) for file in request.files]
                 frame = await asyncio.to_thread(_envelope_frame, request, files)
             names = [file.name for file in request.files]
             exchange = self._recorder.asked(self._claimed[label], request.message, names)
@@ -184,13 +184,14 @@ class QueryDialogue(TurnDialogue):
         await self._send(*self._teller.frames(event))
 
 
-async def _read_inline(file: InlineFile, owner: str) -> WrappedFile:
-    """The text of a file that came inside a plain frame; the file itself is not kept."""
-    received = await reader.receive_base64(file.content, name=file.name, declared=file.media_type)
-    try:
-        reading = await reader.read(received, password=file.password, owner=owner)
-    finally:
-        received.discard()
+async def _read_inline(file: InlineFile, owner: str, files: int) -> WrappedFile:
+    """The text of one of the files that came inside a plain frame; the file itself is not kept."""
+    with naming_the_file(file.name, files):
+        received = await reader.receive_base64(file.content, name=file.name, declared=file.media_type)
+        try:
+            reading = await reader.read(received, password=file.password, owner=owner)
+        finally:
+            received.discard()
     if reading.media_type == "application/pdf":
         return WrappedFile(file.name, pages=reading.pages)
     return WrappedFile(file.name, text="".join(reading.pages))

@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from miva import library
+from miva import background_reading, library
 from miva.documents import reader
 from miva.models import Document
+from miva.protocol.errors import naming_the_file
 from miva.protocol.events import Progress
 from miva.protocol.requests import Ask
 
@@ -30,6 +31,7 @@ class Reading:
     def __init__(self, upload_id: str, files: Sequence[InlineFile]) -> None:
         self._upload_id = upload_id
         self._files = list(files)
+        self._count = len(files)
         self._loop = asyncio.get_running_loop()
         self._tell: Tell | None = None
         self._last: dict[str | None, Progress] = {}
@@ -57,9 +59,10 @@ class Reading:
             while self._files:
                 file = self._files[0]
                 on_progress = library.sparse(self._from_any_thread(str(file.document.pk)))
-                await library.finish(
-                    file.document, self._upload_id, password=file.password, on_progress=on_progress, index=False
-                )
+                with naming_the_file(file.document.name, self._count):
+                    await library.finish(
+                        file.document, self._upload_id, password=file.password, on_progress=on_progress, index=False
+                    )
                 self._files.pop(0)
                 await asyncio.sleep(0)  # lets what was told from threads arrive first
         except asyncio.CancelledError:
@@ -67,7 +70,7 @@ class Reading:
                 await asyncio.shield(abandon(self._files, self._upload_id))
             raise
         except BaseException:
-            await abandon(self._files[1:], self._upload_id)  # the first is marked failed already
+            _read_all_the_same(self._files[1:], self._upload_id)  # the first is marked failed already
             raise
 
     def _from_any_thread(self, document: str) -> library.StageProgress:
@@ -97,15 +100,16 @@ def of(turn_id: UUID) -> Reading | None:
 
 
 async def receive(owner_id: UUID, request: Ask) -> list[InlineFile]:
-    """Takes the files of a question in and keeps them; raises MivaError, and keeps none then."""
+    """Takes the files of a question in and keeps them; raises MivaError for one that cannot be taken."""
     files: list[InlineFile] = []
     try:
         for file in request.files:
-            received = await reader.receive_base64(file.content, name=file.name, declared=file.media_type)
+            with naming_the_file(file.name, len(request.files)):
+                received = await reader.receive_base64(file.content, name=file.name, declared=file.media_type)
             document = await library.begin(owner_id, received, request.id)
             files.append(InlineFile(document, file.password))
     except BaseException:
-        await abandon(files, request.id)
+        _read_all_the_same(files, request.id)
         raise
     return files
 
@@ -114,6 +118,13 @@ async def abandon(files: Sequence[InlineFile], upload_id: str) -> None:
     """Lets go of files whose question came to nothing."""
     for file in files:
         await library.abandon(file.document, upload_id)
+
+
+def _read_all_the_same(files: Sequence[InlineFile], upload_id: str) -> None:
+    """Has files read whose question came to nothing for another file's sake: they are their owner's documents."""
+    for file in files:
+        if file.document.status == Document.Status.READING:
+            background_reading.read(file.document, file.password, upload_id)
 
 
 def _note_the_end(task: asyncio.Task[None]) -> None:

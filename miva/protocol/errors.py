@@ -17,7 +17,9 @@ Each class carries its code (contract section 5) and the HTTP status that says t
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar, Self
 
 
 class MivaError(Exception):
@@ -66,6 +68,10 @@ class BadField(BadFrame):
 
 class FileRefused(MivaError):
     code, http_status, is_mistake = "broken_pdf", 400, True
+
+    def naming(self, name: str) -> Self:
+        """The same in words that name the file."""
+        return type(self)(f"The file “{name}” was refused. {self.message}", field=self.field)
 
 
 class UnsupportedType(FileRefused):
@@ -168,6 +174,17 @@ class EngineError(EngineFailed):
 
 class Internal(MivaError):
     code = "internal"
+
+
+@contextmanager
+def naming_the_file(name: str, files: int) -> Iterator[None]:
+    """While one of several files is worked on: the error that refuses it says which one it was."""
+    try:
+        yield
+    except FileRefused as why:
+        if files > 1:
+            raise why.naming(name) from why
+        raise
 
 
 def error_of(code: str) -> type[MivaError]:

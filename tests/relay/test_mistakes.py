@@ -16,6 +16,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from tests.engines import ScriptedEngine, echo, silent
 from tests.pdfs import make_pdf
+from tests.product import PATIENCE_S
 from tests.relay import bad_files
 from tests.relay.world import World, assert_silent, closed, event, file, question, until
 
@@ -183,6 +184,29 @@ async def test_a_mistake_of_a_v1_client(strict: World, row: str) -> None:
         assert await event(client) == {"type": "pong"}
         await client.send(json.dumps({"type": "ask", "id": "after", "message": "still there?"}))
         assert (await until(client, "done"))["text"] == "still there?"
+
+
+@pytest.mark.parametrize("bad", ["no PDF", "page without text"])
+@pytest.mark.parametrize("dialect", ["miva.plain", "miva.v1"])
+async def test_of_several_files_the_bad_one_is_named_and_the_good_ones_are_read(
+    strict: World, bad: str, dialect: str
+) -> None:
+    make, code = FILES[bad]
+    files = [FILE | {"name": "good.pdf"}, make() | {"name": "bad.pdf"}, file(b"It is.", "also good.txt", "text/plain")]
+    async with strict.engine(echo), strict.socket(dialect=dialect, token=strict.token()) as client:
+        asked = {"type": "ask", "id": "a"} if dialect == "miva.v1" else {"type": "chat"}
+        await client.send(json.dumps(asked | {"message": "q", "files": files}))
+        while "code" not in (found := await event(client)):
+            pass
+        assert found["code"] == code
+        assert "“bad.pdf”" in (found.get("message") or found["error"])
+    if dialect == "miva.v1":
+        states = "SELECT name, status, error FROM miva_document ORDER BY created_at DESC LIMIT 3"
+        async with asyncio.timeout(PATIENCE_S):
+            while "reading" in {status for _, status, _ in strict.rows(states)}:
+                await asyncio.sleep(0.1)
+        assert ("good.pdf", "ready", "") in strict.rows(states)
+        assert ("also good.txt", "failed", "busy") not in strict.rows(states)
 
 
 @pytest.mark.parametrize("row", ["locked", "no PDF", "page without text", "pages", "large"])
