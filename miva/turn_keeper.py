@@ -19,6 +19,7 @@ from django.utils import timezone
 from miva import background_reading, eventlog, lease, stopping, turn_rows, turn_runner
 from miva.eventlog import log
 from miva.hub import News, hub
+from miva.identity import SessionStore
 from miva.in_thread import in_thread
 from miva.protocol.errors import NotFound
 from miva.running_turn import Why
@@ -133,6 +134,7 @@ class TurnKeeper:
 
     async def _tidy(self) -> None:
         await in_thread(eventlog.prune)(timezone.now() - timedelta(hours=settings.MIVA_LOG_HOURS))
+        await in_thread(SessionStore.clear_expired)()
 
     def _hear(self, news: News) -> None:
         if turn_runner.hear(news):
