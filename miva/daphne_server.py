@@ -4,6 +4,7 @@ sockets told that it ends."""
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
 
 from daphne.cli import CommandLineInterface
@@ -15,6 +16,8 @@ from twisted.internet.defer import Deferred
 
 from miva import startup
 from miva.servers import hidden
+
+logger = logging.getLogger("miva.daphne_server")
 
 DEFAULT = 1024 * 1024
 """Daphne's own limit of a frame."""
@@ -79,8 +82,12 @@ class MivaServer(Server):  # type: ignore[misc]
         sockets = [found for found in self.connections if isinstance(found, WebSocketProtocol)]
         for socket in sockets:
             if socket.state == WebSocketProtocol.STATE_OPEN:
-                # Not `sendClose`, which lets an application say no code below 3000; this one is the server's to say.
-                socket.sendCloseFrame(code=CLOSE_RESTARTS)
+                socket.closeHandshakeTimeout = 0  # no deadline of autobahn's: ours is below
+                try:
+                    # Not `sendClose`, which lets an application say no code below 3000; this is the server's to say.
+                    socket.sendCloseFrame(code=CLOSE_RESTARTS)
+                except Exception:
+                    logger.exception("A socket could not be told that the server ends")
         await startup.end_serving()
         deadline = asyncio.get_running_loop().time() + GOODBYE_S
         while any(socket.state != WebSocketProtocol.STATE_CLOSED for socket in sockets):
