@@ -52,11 +52,12 @@ class PlainChat(Generic[Name]):
         lost: list[OpenQuestion[Name]] = []
         try:
             async with self._turn:
-                if not self._questions.have_room_for(len(frame), MOST_UNANSWERED):
+                held = self._questions.size
+                if held and held + len(frame) > MOST_UNANSWERED:
                     raise Busy("The engine has not answered yet. Wait for it before you send more.")
                 question = self._questions.ask(frame, name)
                 try:
-                    await self._deliver(frame, lost)
+                    await self._deliver(question, lost)
                 except BaseException:
                     self._questions.forget(question)
                     raise
@@ -73,9 +74,10 @@ class PlainChat(Generic[Name]):
             await self._link.close()
             self._link = None
 
-    async def _deliver(self, frame: str, lost: list[OpenQuestion[Name]]) -> None:
-        """A frame to the engine; where the connection turns out to be gone, over a new one, with all that the engine
+    async def _deliver(self, question: OpenQuestion[Name], lost: list[OpenQuestion[Name]]) -> None:
+        """A question to the engine; where the connection turns out to be gone, over a new one, with all that the engine
         has said nothing since. `lost` gets those that went with the old one."""
+        frame = question.frame
         if self._link is not None:
             try:
                 await self._link.send(frame)
@@ -83,6 +85,7 @@ class PlainChat(Generic[Name]):
                 return
             except EngineFailed as why:
                 self._link = None
+                question.frame, question.may_be_answered = frame, False  # it was not sent, whatever was said meanwhile
                 lost += self._questions.end(is_clean=_is_clean(why))
         await self._connect_and_send()
 

@@ -11,6 +11,8 @@ from miva.answer_recorder import QUIET_S
 from miva.protocol import engine
 from miva.protocol.events import Delta, Done, Failed, Reply, Sources
 
+MOST_OPEN = 100
+"""Questions that stay open though the engine goes on talking: some engines answer several at once."""
 LONGEST_PIECE = 100_000
 """Characters of a frame that is kept to be looked at later; a longer one counts as the end of an answer."""
 
@@ -22,6 +24,7 @@ class OpenQuestion(Generic[Name]):
     """A question that the engine has, and has not answered as far as can be told."""
 
     frame: str
+    """What is sent; forgotten when it is not to be sent again."""
     name: Name
     is_begun: bool = False
     """Whether the engine said something that counts as an answer to it."""
@@ -46,15 +49,16 @@ class OpenQuestions(Generic[Name]):
     def are_several(self) -> bool:
         return len(self.all) > 1
 
-    def have_room_for(self, size: int, most: int) -> bool:
-        """Whether one more of so many characters can be held; those that may be answered make room for it."""
-        if self._size() + size > most:
-            self.all = [question for question in self.all if not question.may_be_answered]
-        return not self.all or self._size() + size <= most
+    @property
+    def size(self) -> int:
+        """Characters that are held to be sent again."""
+        return sum(len(question.frame) for question in self.all)
 
     def ask(self, frame: str, name: Name) -> OpenQuestion[Name]:
         """Adds a question. What was answered before it is over now."""
         if self.all and self.all[0].is_begun and self._is_over():
+            del self.all[0]
+        if len(self.all) >= MOST_OPEN and self.all[0].may_be_answered:
             del self.all[0]
         question = OpenQuestion(frame, name)
         self.all.append(question)
@@ -75,6 +79,7 @@ class OpenQuestions(Generic[Name]):
             self.await_a_word = False
             for question in self.all:
                 question.may_be_answered = True
+                question.frame = ""
         if not self.all:
             return None
         oldest = self.all[0]
@@ -108,9 +113,6 @@ class OpenQuestions(Generic[Name]):
         taken, self.all = self.all, []
         self.await_a_word = False
         return taken
-
-    def _size(self) -> int:
-        return sum(len(question.frame) for question in self.all)
 
     def _is_over(self) -> bool:
         """Whether the answer that was heard last is whole. Not every engine that sends pieces says when they end."""
