@@ -23,13 +23,17 @@ _Handler = Callable[[int, FrameType | None], Any]
 _TOKEN = re.compile(r"""(token=|/ws/[^\s?"']*\?|/accounts/(?:verify|reset)/(?!done/))[^\s"']+""")
 """A token in an address; of a socket's address the whole query, where its name may be written in other ways; of a link
 that was sent by mail all that makes it work."""
+_REFUSED = "ASGI callable returned without completing handshake."
+"""What uvicorn 0.54 takes a handshake for that was answered with a status, which it has logged as that just before."""
 _HINTS = ("token=", "/ws/", "/accounts/")
 
 
 class _ForLogs(logging.Filter):
-    """Writes `token=…` in place of a token in an address, whoever logs it, and no trace of what a client did wrong."""
+    """Writes `token=…` in place of a token in an address, whoever logs it, and no error for what a client did wrong."""
 
     def filter(self, record: logging.LogRecord) -> bool:
+        if record.msg == _REFUSED:
+            return False
         if record.exc_info and isinstance(record.exc_info[1], UnicodeDecodeError):
             record.exc_info = None  # uvicorn closes such a socket with 1007, as it should, and logs a trace
         if isinstance(record.args, tuple):

@@ -110,8 +110,6 @@ class JoiningProtocol(WebSocketsSansIOProtocol):
                 await self._send_texts(message["texts"])
             case kind:
                 await super().send(message)
-                if kind == "websocket.http.response.body" and self.close_sent:
-                    self.handshake_complete = True  # refused with a status; uvicorn else takes it for a defect of ours
                 if kind == "websocket.accept":
                     del (
                         self.request,
