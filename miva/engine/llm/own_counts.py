@@ -13,7 +13,8 @@ _ENTRY = re.compile(
     re.IGNORECASE,
 )
 _COUNTED = re.compile(
-    rf"\b(?P<count>{'|'.join(_VALUES)}|[2-9]|1[0-2])(?P<what> [^.,:;!?()\n]{{1,60}}):(?P<list>[^\n]{{0,2000}})",
+    rf"(?<![\w.,-])(?P<count>{'|'.join(_VALUES)}|[2-9]|1[0-2])"
+    r"(?P<what> [^.,:;!?()\n]{1,60}):(?P<list>[^\n]{0,2000})",
     re.IGNORECASE,
 )
 _BETWEEN = re.compile(r"\s*+,\s*+(?:(?:and|or|und|oder)\s)?|\s++(?:and|or|und|oder)\s")

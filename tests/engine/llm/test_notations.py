@@ -73,6 +73,8 @@ def test_another_notation_is_supported(text: str) -> None:
         ("There are six rooms: the hall and the bath.", ["six"]),
         ("It has nine towers:", ["nine"]),
         ("There are 14 points: the fee.", ["14"]),
+        ("He scored 88.3 points: a, b and c.", ["88.3"]),
+        ("There are ninety-three points:", ["ninety-three"]),
         ("Sorensen built it.", ["Sorensen"]),
         ("He met Contracta there.", ["Contracta"]),
         ("Step 1: wait 45 days.", ["45"]),
