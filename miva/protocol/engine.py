@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from json.decoder import scanstring  # type: ignore[attr-defined]  # typeshed does not know it
 from typing import Any
 
 from miva.protocol.errors import EngineError
@@ -101,17 +102,21 @@ def read(frame: str, *, keeps_documents: bool = False) -> EngineEvent:
 
     `keeps_documents`: the engine selected miva.engine.v1, whose own words count only then.
     """
+    if (text := _bare_piece(frame)) is not None:  # nearly all frames, so first
+        return Delta(text)
     data = _object(frame)
     if data is None:
         return Reply(frame, frame)
-    if (text := _piece(data)) is not None:  # nearly all frames, so first
+    if (text := _piece(data)) is not None:
         return Delta(text)
     event = _typed(data) or (_of_keeper(data) if keeps_documents else None)
     return event or Reply(frame, _text(data, frame))
 
 
 def piece(frame: str) -> str | None:
-    """The text of a typed piece of an answer, None for any other frame: `read` at half its cost, for long answers."""
+    """The text of a typed piece of an answer, None for any other frame: `read` at a part of its cost."""
+    if (text := _bare_piece(frame)) is not None:
+        return text
     data = _object(frame)
     return _piece(data) if data is not None else None
 
@@ -120,6 +125,22 @@ def sources_in(frame: str) -> tuple[Source, ...]:
     """The `sources` that an untyped reply may carry beside its text, as the embedded engine's do."""
     data = _object(frame)
     return () if data is None else _sources(data.get("sources"))
+
+
+_BARE = ('{"type":"stream","content":"', '{"type": "stream", "content": "')
+"""How a piece begins that has nothing but its text: a string of JSON and a brace are left."""
+
+
+def _bare_piece(frame: str) -> str | None:
+    """The text of such a piece, at less than half of what an object of JSON takes; None for any other frame."""
+    if frame.startswith(_BARE):
+        try:
+            text, end = scanstring(frame, len(_BARE[frame[8] == " "]))
+        except ValueError:
+            return None
+        if frame[end:] == "}":
+            return str(text)
+    return None
 
 
 def _piece(data: dict[str, Any]) -> str | None:

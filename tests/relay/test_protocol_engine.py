@@ -111,6 +111,29 @@ def test_nothing_an_engine_says_makes_the_reader_raise(frame: str) -> None:
     assert isinstance(engine.sources_in(frame), tuple)
 
 
+pieces_like = st.builds(
+    lambda text, separators, behind: json.dumps({"type": "stream", "content": text}, separators=separators) + behind,
+    st.text() | values,
+    st.sampled_from([(",", ":"), (", ", ": ")]),
+    st.sampled_from(["", "", " ", "}", "x", '"']),
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(pieces_like | frames_like | pieces_like.map(lambda frame: frame[:-1]))
+@example('{"type":"stream","content":"a\nb"}')
+@example('{"type":"stream","content":"\\q"}')
+@example('{"type":"stream","content":"a","type":"done"}')
+def test_a_piece_is_what_json_says(frame: str) -> None:
+    try:
+        data = json.loads(frame)
+    except ValueError:
+        data = None
+    is_piece = isinstance(data, dict) and data.get("type") == "stream" and isinstance(data.get("content"), str)
+    assert engine.piece(frame) == (data["content"] if is_piece else None)
+    assert (engine.read(frame) == Delta(engine.piece(frame) or "")) is is_piece
+
+
 def test_what_the_relay_says_is_the_contracts() -> None:
     assert json.loads(engine.question("Who?", "u", [{"role": "user", "content": "x"}])) == {
         "message": "Who?",
