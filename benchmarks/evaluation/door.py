@@ -88,14 +88,21 @@ class Door:
                 return last
             await asyncio.sleep(QUIET_S - quiet_for)
 
-    async def ask(self, message: str, files: Mapping[str, str]) -> Said:
-        """Asks about these documents (the file's path in the set by document id) in a conversation of its own.
+    async def ask(self, message: str, files: Mapping[str, str], conversation: str = "") -> Said:
+        """Asks about these documents (the file's path in the set by document id), in a conversation of its own where
+        none is named.
 
         Raises RuntimeError where the turn ends with an error, TimeoutError where it does not end.
         """
-        label = str(uuid4())
+        label = conversation or str(uuid4())
         events = self._turns[label] = asyncio.Queue()
-        question = {"type": "ask", "id": label, "conversation": label, "message": message, "documents": list(files)}
+        question = {
+            "type": "ask",
+            "id": str(uuid4()),
+            "conversation": label,
+            "message": message,
+            "documents": list(files),
+        }
         asked = time.perf_counter()
         await self._socket.send(json.dumps(question))
         first = 0.0

@@ -11,6 +11,7 @@ from benchmarks.evaluation.long_document import LongDocument
 from benchmarks.evaluation.product import Running
 
 QUESTIONS, QUICK_QUESTIONS = 5000, 500
+CONVERSATIONS = 50
 _SETTLING = 5
 """One of so many questions comes before memory is looked at: what is kept on purpose is full by then."""
 
@@ -25,16 +26,15 @@ class Flood:
 
 
 async def ask_in_a_row(running: Running, document: LongDocument, questions: int) -> Flood:
-    """Asks about pages in turn, each time in the company of another page. Raises RuntimeError, TimeoutError."""
+    """Asks about pages in turn, each time in other words, in CONVERSATIONS. Raises RuntimeError, TimeoutError."""
     right, before = [], 0
     async with knock(running.url) as door:
         upload = await door.send_file("register.pdf", document.pdf)
         await door.all_indexed([upload], INDEXED_S)
         for number in range(questions):
             page = 1 + number % document.pages
-            other = document.entries[(page + number // document.pages) % document.pages][0]
-            question = f"{document.question(page)} The keeper {other} is not meant."
-            said = await door.ask(question, {upload.document: upload.name})
+            question = f"{document.question(page)} ({number})"
+            said = await door.ask(question, {upload.document: upload.name}, f"talk {number % CONVERSATIONS}")
             right.append(scoring.contains_words(said.text, [document.answer(page)]))
             if number == questions // _SETTLING:
                 before = running.held()
