@@ -110,11 +110,8 @@ class JoiningProtocol(WebSocketsSansIOProtocol):
                 await self._send_texts(message["texts"])
             case kind:
                 await super().send(message)
-                if kind == "websocket.accept":
-                    del (
-                        self.request,
-                        self.response,
-                    )  # the handshake is over: its headers would stay as long as the socket
+                if kind == "websocket.accept":  # its headers would else stay as long as the socket
+                    del self.request, self.response
 
     async def _send_texts(self, texts: Iterable[str]) -> None:
         keeps_up = self._keeps_up()

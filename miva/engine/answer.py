@@ -89,12 +89,13 @@ def _found(question: str, documents: Sequence[Asked], embed: Embed, previous: st
     """What speaks about a question, by itself or behind the one before it."""
     if not previous or not leans_on_another(question):
         return find(question, documents, embed)
+    alone = None
     if not _LEANS.search(question) and set(query_terms(question)) - STOP_WORDS:
         alone = find(question, documents, embed)  # "friction?" may be all that is meant
         if alone.is_telling:
             return alone
     together = find(question, documents, embed, previous)
-    if together.is_telling:
+    if together.is_telling or alone is not None:
         return together
     alone = find(question, documents, embed)  # the question before may have been about something else
     return alone if alone.is_telling else together

@@ -23,9 +23,11 @@ _NUMBERED = re.compile(
 _STOP = re.compile(r"(?<![.!?…؟۔।])[.!?…؟۔।]++[\"'”’»)\]]*+(?=\s)|[。！？｡]+[\"”’」』）]*")
 _ENDED = re.compile(r"[.!?…؟۔।:;。！？｡][\"'”’»)\]」』）]*\Z")
 _LEADERS = re.compile(r"(?:\.[ \t]?){5}|(?:·[ \t]?){5}|_{5}|…[ \t]?…")
-_FIELD = re.compile(r"\w:\s+\S*\d|\w@\w|\+?\d[\d ()/-]{6}")
-"""What a form or a letter says in a line: "Fax: 123", an address of e-mail, a telephone number."""
-_FIELD_LINE = re.compile(r"[^\W\d_][^\n:.]{0,30}:[ \t]+\S")
+_LABELLED = re.compile(r"[^\W\d_][^\d\n:.]{0,30}:[ \t]+")
+"""How a line of a form begins: "Fax: …"."""
+_FIELD = re.compile(rf"\A{_LABELLED.pattern}(?!(?:1\d|20)\d\d\b)\S*\d|\w@\w|(?:\d[ ()/-]{{0,2}}){{9}}")
+"""What a form or a letter says in a line: "Fax: 123" (but not "Report: 2019"), an address of e-mail, a telephone
+number (but not "2019-2021")."""
 _ABBREVIATED = """
     mr mrs ms dr prof st vs fig figs no nos vol pp p ed eds jr sr inc ltd co corp dept est approx ca cf al gen col lt
     sgt rev hon sen rep gov capt maj eq sec ch art jan feb mar apr jun jul aug sep sept oct nov dec bzw z.b e.g i.e u.s
@@ -108,7 +110,7 @@ def _blocks(page: str) -> Iterator[Sentence]:
     for line, below in zip_longest(lines, lines[1:]):
         above = "" if line.apart else above
         heading = _is_heading(above, line, below, width)
-        if start >= 0 and (line.apart or heading or _BULLET.match(line.text) or _is_field(line.text)):
+        if start >= 0 and (line.apart or heading or _BULLET.match(line.text) or _is_field(line.text, width)):
             yield Sentence(start, end)
             start = -1
         if heading:
@@ -141,9 +143,10 @@ def _lines(page: str) -> list[_Line]:
     return lines
 
 
-def _is_field(text: str) -> bool:
-    """Whether a line begins what a form says in lines of their own: "Fax: 123"."""
-    return text[0].isupper() and _FIELD_LINE.match(text) is not None
+def _is_field(text: str, width: int) -> bool:
+    """Whether a line says what a form says in lines of their own: "Fax: 123". A full one may be of running text."""
+    is_labelled = text[0].isupper() and _LABELLED.match(text) is not None
+    return is_labelled and (len(text) < 0.7 * width or _FIELD.search(text) is not None)
 
 
 def _is_page_number(line: _Line) -> bool:

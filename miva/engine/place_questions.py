@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from miva.engine import overview
+from miva.engine import central, overview, parts
 from miva.engine.search import Asked
 from miva.engine.stores.base import Passage
 from miva.engine.text import fold
@@ -14,27 +14,30 @@ QUOTES = 5
 
 _PAGE = re.compile(
     r"\b(?:page|seite|pagina|страниц\w*)\s+(?:number\s+|no\.?\s*|nr\.?\s*)?(\d{1,5})\b|第\s*(\d{1,5})\s*[页頁]"
-    r"|\b(first|last)\s+page\b|\b(erste|letzte)n?\s+seite\b"
+    r"|\b(first|last)\s+page\b|\b(erste|letzte)n?\s+seite\b",
+    re.IGNORECASE,
 )
+_KINDS = "section|chapter|part|title|article|appendix|kapitel|abschnitt|teil|artikel|chapitre|capitulo"
+# A letter is a label only as a capital, and "I" only behind another one: not in "the article I uploaded".
 _PART = re.compile(
-    r"\b(section|chapter|part|title|article|appendix|kapitel|abschnitt|teil|artikel|chapitre|capitulo)\s+"
-    r"(\d+(?:\.\d+)*|[ivxlc]+|[a-z])\b(?!')"
+    rf"\b((?i:{_KINDS})(?=\s+(?!I\b))|{'|'.join(kind.title() for kind in _KINDS.split('|'))})\s+"
+    r"(\d+(?:\.\d+)*|[IVXLC]+|[ivxlc]{2,}|[A-Z])\b(?!')"
 )
 
 
 def names_a_place(question: str) -> bool:
     """Whether a question is about a numbered page, chapter or section."""
-    folded = fold(question).lower()
+    folded = fold(question)
     return bool(_PAGE.search(folded) or _PART.search(folded))
 
 
 def describe(question: str, documents: Sequence[Asked]) -> tuple[str, list[tuple[int, Passage]]] | None:
     """What stands at the place that a question is about as a whole ("what does page 3 say?"), and the quoted passages
     with the number of their document; None where it asks for something else, or there is no such part."""
-    folded = fold(question).lower()
+    folded = fold(question)
     paged = [(number, one) for number, one in enumerate(documents[: overview.MAX_DOCUMENTS]) if one.paged]
     rest = _PART.sub(" ", _PAGE.sub(" ", folded))
-    if not paged or rest == folded or not (overview.is_about_all(rest) or not rest.strip(" ?.!")):
+    if not paged or rest == folded or not (overview.is_about_all(rest.lower()) or not rest.strip(" ?.!")):
         return None
     if (page := _PAGE.search(folded)) is not None:
         return _joined([(number, *_of_page(document, page)) for number, document in paged])
@@ -53,24 +56,24 @@ def _of_page(document: Asked, asked: re.Match[str]) -> tuple[str, list[Passage]]
     latin, dense, english, german = asked.groups()
     count = document.index.page_count()
     digits = latin or dense
-    page = int(digits) if digits else 1 if (english or german) in ("first", "erste") else count
+    page = int(digits) if digits else 1 if (english or german).lower() in ("first", "erste") else count
     if not 1 <= page <= count:
         return f"{document.name}{overview.length(document)}; I have read no page {page}.", []
-    return _quoted(f"Page {page} of {document.name}", document, document.index.page_passages(page, overview.PART_READ))
+    return _quoted(f"Page {page} of {document.name}", document, document.index.page_passages(page, parts.PASSAGES_READ))
 
 
 def _of_part(document: Asked, kind: str, label: str) -> tuple[str, list[Passage]] | None:
     """The chapter or section whose title begins with this number, with or without the word before it."""
     begins = re.compile(rf"(?:{kind}\s+)?{re.escape(label)}(?![\w.]*\w)", re.IGNORECASE)
-    for part in overview.parts_of(document.index):
+    for part in parts.every(document.index):
         if begins.match(fold(part.title)):
-            passages = overview.text_of(part, document.index)
+            passages = parts.sentences(document.index, part.page, part.after)
             return _quoted(f"{part.title} (page {part.page} of {document.name})", document, passages)
     return None
 
 
 def _quoted(place: str, document: Asked, passages: list[Passage]) -> tuple[str, list[Passage]]:
-    chosen = overview.most_telling(passages, QUOTES) or passages[:QUOTES]
+    chosen = central.most_telling(passages, QUOTES) or passages[:QUOTES]
     if not chosen:
         return f"{place} has no text that I can read.", []
     lines = [f"- {overview.quotation(passage, document)}" for passage in chosen]

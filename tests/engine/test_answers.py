@@ -65,6 +65,7 @@ async def test_the_document_is_quoted_with_the_page(
         "list the sections",
         "what does this file contain?",
         "how many pages does it have?",
+        "Summarise the article I uploaded",
         "",
         "Worum geht es in diesem Dokument?",
         "Fasse das Dokument zusammen",
@@ -241,7 +242,7 @@ async def test_a_page_of_two_megabytes_is_read(shared_engine: Engine, filler: st
 
 
 STATUTE = [
-    "Act on Rivers\n\nThis act protects the rivers of the province. It came into force in 1998.",
+    "Act on Rivers\n\nPart I Rivers\n\nThis act protects the rivers of the province. It came into force in 1998.",
     "Section 12 Boats\n\nBoats need a licence on every river. The licence costs forty euros. It is given for a year.",
     "Section 404 Nets\n\nNets are forbidden between March and June. Whoever breaks this rule pays a fine.",
     "This act was written by the ministry of waters. It is read out in schools every spring.",
@@ -257,6 +258,7 @@ STATUTE = [
         ("Was steht auf Seite 2?", "Page 2 of report.pdf says:", 2),
         ("What does section 404 say?", "Section 404 Nets (page 3 of report.pdf) says:", 3),
         ("What is section 12 about?", "Section 12 Boats (page 2 of report.pdf) says:", 2),
+        ("What does Part I say?", "Part I Rivers (page 1 of report.pdf) says:", 1),
     ],
 )
 async def test_a_question_about_one_place_is_answered_from_there(
@@ -267,6 +269,19 @@ async def test_a_question_about_one_place_is_answered_from_there(
     assert pages_of(answer)
     assert set(pages_of(answer)) == {page}
     assert all(stands(source["quote"], STATUTE[page - 1]) for source in answer["sources"])
+
+
+async def test_a_page_is_told_whole_and_a_chapter_by_its_number_alone(shared_engine: Engine) -> None:
+    pages = [
+        "Chapter 1\n\nThe mill was built beside the upper bridge.",
+        "Chapter 2\n\nThe wheel turns in spring.\n\nRepairs\n\nThe wheel is mended by the carpenter each autumn.",
+        "Chapter 3\n\nThe mill was sold to the town in 1920.",
+    ]
+    page = await ask(shared_engine, "What does page 2 say?", *pages)
+    assert "The wheel turns in spring." in page["message"]
+    assert "The wheel is mended by the carpenter" in page["message"]
+    chapter = await ask(shared_engine, "Summarise chapter 3", *pages)
+    assert chapter["message"].startswith("Chapter 3 (page 3 of report.pdf) says:")
 
 
 async def test_a_page_that_is_not_there_is_said_to_be_missing(shared_engine: Engine) -> None:

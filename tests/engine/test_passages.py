@@ -94,3 +94,25 @@ def test_headings_stand_alone_and_page_numbers_are_dropped() -> None:
 
 def test_a_page_that_is_only_a_number_keeps_it() -> None:
     assert texts("42") == ["42"]
+
+
+def test_titles_with_years_are_headings_and_lines_of_a_form_are_not() -> None:
+    """A line of running text that begins with a word and a colon goes on in its sentence."""
+    prose = "The society has told its members and all others who asked what it found in the river this year, and the"
+    page = (
+        f"Budget 2019-2021\n\nChapter 3: 2019 Results\n\nReport: 2019\n\n{prose}\n"
+        f"Ministry of Rivers: it has asked for the same, and for a second look at the nets of the lower valley.\n\n"
+        "Phone: +44 20 7946 0018\nFax: 123\nAuthor: Ruth Hansen\n\nIt ends here."
+    )
+    found = [(page[s.start : s.end].replace("\n", " "), s.heading) for s in sentences(page)]
+    assert [text for text, heading in found if heading] == [
+        "Budget 2019-2021",
+        "Chapter 3: 2019 Results",
+        "Report: 2019",
+    ]
+    assert [text for text, heading in found if not heading][1:4] == [
+        "Phone: +44 20 7946 0018",
+        "Fax: 123",
+        "Author: Ruth Hansen",
+    ]
+    assert any(text.startswith(prose + " Ministry of Rivers: it has") for text, _ in found)
