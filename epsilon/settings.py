@@ -33,6 +33,11 @@ def _problem(check: str, message: str, hint: str) -> None:
     MIVA_PROBLEMS.append((check, message, hint))
 
 
+def _cores() -> int:
+    """The cores that this process may use, of those that the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _text(name: str, default: str = "") -> str:
     # Not django-environ's own reading, which takes a value that begins with “$” for the name of another setting.
     return os.environ.get(name, "").strip() or default
@@ -382,7 +387,7 @@ if not set(MIVA_PDF_ENGINES) <= set(_PDF_ENGINES):
 MIVA_PDF_TIMEOUT_S = _number("MIVA_PDF_TIMEOUT_S", 60, 0.1)
 MIVA_PDF_MEMORY_MB = int(_number("MIVA_PDF_MEMORY_MB", 1024, 128))
 # One more than cores: while the server keeps one file's text, there is another to read on every core.
-MIVA_PDF_WORKERS = int(_number("MIVA_PDF_WORKERS", min(8, max(2, (os.cpu_count() or 1) + 1)), 1, 64))
+MIVA_PDF_WORKERS = int(_number("MIVA_PDF_WORKERS", min(8, _cores() + 1), 1, 64))
 MIVA_OCR = _text("MIVA_OCR", "auto").lower()
 if MIVA_OCR not in {"auto", "off"}:
     _problem("miva.E011", f"MIVA_OCR is “{MIVA_OCR}”.", "Write MIVA_OCR=auto or MIVA_OCR=off.")

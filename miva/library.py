@@ -197,7 +197,7 @@ async def _begin(owner_id: UUID, received: Received, upload_id: str | None, *, i
             document_leases.hold(document.pk)
             tell(document, upload_id)
         try:
-            await in_thread(reader.keep_original, file_threads)(received.path, received.sha256)
+            await in_thread(reader.keep, file_threads)(received)
         except OSError as why:
             logger.exception("A file could not be kept")
             await _fail(document, Busy(), upload_id)

@@ -70,6 +70,6 @@ def _check_text(received: Received, *, is_utf8_wanted: bool) -> None:
     if received.size > MAX_TEXT_BYTES:
         raise FileTooLarge("A text file may have at most 5 MB.")
     try:
-        received.path.read_bytes().decode("utf-8")
+        received.read().decode("utf-8")
     except UnicodeDecodeError as why:
         raise BadField("This text file is not in UTF-8. Please save it as UTF-8.", field="file") from why

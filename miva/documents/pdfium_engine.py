@@ -13,7 +13,7 @@ import mmap
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import pypdfium2
@@ -24,6 +24,7 @@ from .clean import clean, is_garbled, letters
 from .limits import Limits
 from .outline import Bookmark
 from .refusal import Refusal, too_much_text
+from .wire import Sender
 
 FEW_LETTERS = 20
 """A page with fewer letters or digits may be a scan (design section 4)."""
@@ -40,20 +41,22 @@ _FIELDS_WITH_TEXT = (
 _REST_S = 0.0002
 """Behind the first page."""
 
-Send = Callable[..., None]
 
-
-def read(fd: int, job: dict[str, Any], limits: Limits, send: Send) -> list[Bookmark]:
+def read(
+    fd: int, job: dict[str, Any], limits: Limits, sender: Sender, afterwards: contextlib.ExitStack
+) -> list[Bookmark]:
     """Sends the page count and then every page (those of `job["pages"]` where it is a list) as it is read.
 
     A page event says whether the page is `doubtful` (empty or garbled although there seems to be text, so that another
-    extractor may do better) and whether it is a `scan`. Returns the bookmarks that lead to a page. Raises Refusal.
+    extractor may do better) and whether it is a `scan`. Returns the bookmarks that lead to a page. The document is
+    closed `afterwards`: whatever pdfium may do then costs nobody a word. Raises Refusal.
     """
     document, locked = open_document(fd, job.get("password"))
+    afterwards.callback(document.close)
     has_form = job.get("forms", True) and document.get_formtype() != pdfium_c.FORMTYPE_NONE
     if has_form:
         # Said first, because some forms hang or crash pdfium: the server then has the file read again without.
-        send({"event": "form"})
+        sender.send({"event": "form"})
         # A document whose form is beyond repair still has its pages.
         with contextlib.suppress(pypdfium2.PdfiumError):
             document.init_forms()
@@ -62,23 +65,25 @@ def read(fd: int, job: dict[str, Any], limits: Limits, send: Send) -> list[Bookm
         raise Refusal("too_many_pages", f"This PDF has {count:,} pages; at most {limits.max_pages:,} are read.")
     if count < 1:
         raise Refusal("broken_pdf", "This PDF has no pages.")
-    send({"event": "count", "pages": count, "locked": locked})
-    budget, first = limits.max_characters, True
+    sender.send({"event": "count", "pages": count, "locked": locked}, may_wait=count == 1)
+    budget, is_first = limits.max_characters, True
     wanted: Iterable[int] = range(count) if job.get("pages") is None else job["pages"]
     for index in wanted:
         text, facts = _read_page(document, index)
         budget -= len(text)
         if budget < 0:
             raise Refusal("file_too_large", too_much_text(limits.max_characters))
-        send({"event": "page", "index": index, **facts}, text)
-        if first and count > 1:
+        is_awaited = is_first and count > 1
+        sender.send({"event": "page", "index": index, **facts}, text, may_wait=not is_awaited)
+        if is_awaited:
             # Whoever waits for it has the processor now: on a machine with one core it would go on here for
             # milliseconds (measured: the first page of 1,000 after 6.5 ms so, after 9 ms without; median).
             time.sleep(_REST_S)
-            first = False
-    found = _outline(document, count) if job.get("pages") is None else []
-    document.close()
-    return found
+        is_first = False
+    if job.get("pages") is not None or not pdfium_c.FPDFBookmark_GetFirstChild(document, None):
+        return []
+    sender.flush()  # some bookmarks hang or crash pdfium, and the pages are here
+    return _outline(document, count)
 
 
 def _outline(document: Any, pages: int) -> list[Bookmark]:

@@ -49,6 +49,7 @@ class Pool:
         self.limits = limits
         self._lock = threading.Lock()
         self._work = threading.Condition(self._lock)
+        self._quick_work = threading.Condition(self._lock)  # of the slot that takes nothing else
         self._server_lock = threading.Lock()
         self._server: ForkServer | None = None
         self._waiting: list[_Item] = []
@@ -78,7 +79,9 @@ class Pool:
             if self._stopping or len(self._waiting) >= self.limits.max_waiting:
                 raise errors.Busy
             self._waiting.append(item)
-            self._work.notify_all()  # not every slot may take every task
+            self._work.notify()
+            if quick:
+                self._quick_work.notify()
         future.add_done_callback(lambda done: self._take_back(item) if done.cancelled() else None)
         return future
 
@@ -90,6 +93,7 @@ class Pool:
             for slot in self._slots:
                 slot.abort()
             self._work.notify_all()
+            self._quick_work.notify_all()
         for item in waiting:
             _fail(item.future, errors.Busy("The server is stopping. Please try again in a moment."))
         with self._server_lock:
@@ -134,7 +138,8 @@ class Pool:
                 self._running += Counter()  # drops the zeros
                 if not self._stopping:
                     slot.renew()
-                self._work.notify_all()
+                if only_quick:  # else this thread looks for what its owner may have again
+                    self._work.notify()
         slot.close()
 
     def _next(self, slot: Slot, only_quick: bool) -> _Item | None:
@@ -146,7 +151,7 @@ class Pool:
                     self._running[item.owner] += 1
                     item.slot = slot
                     return item
-                self._work.wait()
+                (self._quick_work if only_quick else self._work).wait()
             return None
 
     def _choose(self, only_quick: bool) -> _Item | None:

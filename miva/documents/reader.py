@@ -17,9 +17,9 @@ from typing import TypeVar
 
 from django.conf import settings
 
-from . import base64_intake, extraction, store
+from . import base64_intake, extraction, intake, store
 from .extraction import Listener
-from .intake import PDF, Received, Spool
+from .intake import PDF, Received
 from .limits import Limits
 from .pool import Pool
 from .shared import SharedReadings
@@ -28,7 +28,7 @@ from .store import Original, Reading, forget, is_kept, keep_original, original
 from .temporary import TemporaryFolder
 
 __all__ = [
-    "Listener", "Original", "Reading", "Received", "files_read", "forget", "is_kept", "keep_original", "known",
+    "Listener", "Original", "Reading", "Received", "files_read", "forget", "is_kept", "keep", "keep_original", "known",
     "original", "read", "receive_base64", "receive_chunks", "start", "stop",
 ]  # fmt: skip
 
@@ -78,9 +78,7 @@ async def receive_base64(content: str, *, name: str, declared: str) -> Received:
 
 def receive_chunks(chunks: Iterable[bytes], *, name: str, declared: str) -> Received:
     """The file that comes in chunks of bytes; blocks. Raises FileTooLarge, NotAPdf, NoText, UnsupportedType."""
-    with Spool(_get_running().folder) as spool:
-        size, digest = spool.fill(chunks, settings.MIVA_MAX_FILE_BYTES)
-        return spool.keep(size=size, digest=digest, name=name, declared=declared)
+    return intake.take_in(chunks, _get_running().folder, settings.MIVA_MAX_FILE_BYTES, name=name, declared=declared)
 
 
 async def read(
@@ -96,6 +94,14 @@ async def read(
     processes. Raises MivaError, and OSError where the file is gone.
     """
     return await asyncio.wrap_future(await _begun(lambda: _begin(file, password, listener or Listener(), owner)))
+
+
+def keep(file: Received) -> None:
+    """Keeps the bytes of a file, once however often it comes; blocks. The file itself is gone then. Raises OSError."""
+    if isinstance(file.content, Path):
+        store.keep_original(file.content, file.sha256)
+    else:
+        store.keep_bytes(file.content, file.sha256, _get_running().folder.path)
 
 
 def known(sha256: str) -> Reading | None:

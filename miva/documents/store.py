@@ -185,8 +185,8 @@ class Original:
                 return OpenFile(os.dup(copy.fileno()))
 
 
-def keep_original(path: Path, sha256: str) -> str:
-    """Keeps the bytes of a file, once however often it comes, and returns their storage name; the file itself goes.
+def keep_original(path: Path, sha256: str) -> None:
+    """Keeps the bytes of a file, once however often it comes; the file itself goes.
 
     Raises OSError.
     """
@@ -196,7 +196,13 @@ def keep_original(path: Path, sha256: str) -> str:
             os.fsync(file.fileno())
         placing.move(name, path)
     path.unlink(missing_ok=True)
-    return name
+
+
+def keep_bytes(content: bytes, sha256: str, folder: Path) -> None:
+    """Keeps the bytes of a small file, once however often it comes, written in `folder` first. Raises OSError."""
+    name = _original_name(sha256)
+    if not default_storage.exists(name):
+        placing.put(name, content, folder, is_lasting=True)
 
 
 def is_kept(sha256: str) -> bool:

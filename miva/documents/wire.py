@@ -21,6 +21,7 @@ MAX_MESSAGE = 64 * 2**20
 """Bytes of one message; the text of a whole file at most (5 million characters) fits."""
 _AT_ONCE = 65536
 """Bytes that are asked for at once."""
+_HELD_S = 0.005
 
 
 class Closed(Exception):
@@ -33,14 +34,45 @@ class Late(Exception):
 
 def send(sock: socket.socket, header: dict[str, Any], body: str = "", fds: Sequence[int] = ()) -> None:
     """Sends one message; raises Closed when nobody reads any more."""
-    head = json.dumps(header).encode()
-    text = body.encode()
-    message = _LENGTHS.pack(len(head), len(text)) + head + text
+    message = _packed(header, body)
     try:
-        sent = socket.send_fds(sock, [message[: _LENGTHS.size]], fds) if fds else 0
+        sent = socket.send_fds(sock, [message], fds) if fds else 0
         sock.sendall(message[sent:])
     except OSError as why:
         raise Closed from why
+
+
+def _packed(header: dict[str, Any], body: str) -> bytes:
+    head = json.dumps(header).encode()
+    text = body.encode()
+    return _LENGTHS.pack(len(head), len(text)) + head + text
+
+
+class Sender:
+    """Sends messages; those that may wait leave with the next one, or when the last went out so long ago.
+
+    Each message on its own costs a system call here, another there, and the reader a turn of the processor.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._waiting = bytearray()
+        self._sent_at = time.monotonic()
+
+    def send(self, header: dict[str, Any], body: str = "", *, may_wait: bool = False) -> None:
+        """Sends one message, or keeps it for a moment; raises Closed when nobody reads any more."""
+        self._waiting += _packed(header, body)
+        if not may_wait or len(self._waiting) > _AT_ONCE or time.monotonic() - self._sent_at > _HELD_S:
+            self.flush()
+
+    def flush(self) -> None:
+        """Sends what waits; raises Closed."""
+        waiting, self._waiting = self._waiting, bytearray()
+        try:
+            self._sock.sendall(waiting)
+        except OSError as why:
+            raise Closed from why
+        self._sent_at = time.monotonic()
 
 
 class Receiver:

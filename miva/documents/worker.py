@@ -43,44 +43,45 @@ def serve(sock: socket.socket, limits: Limits) -> None:
 
 
 def _do(sock: socket.socket, job: dict[str, Any], fds: list[int], limits: Limits) -> None:
-    def send(event: dict[str, Any], text: str = "") -> None:
-        wire.send(sock, event, text)
+    sender = wire.Sender(sock)
+    with contextlib.ExitStack() as afterwards:
+        try:
+            end = _run(job, fds, limits, sender, afterwards)
+        except Refusal as why:
+            end = {"event": "refused", "code": why.code, "message": why.message}
+        except MemoryError:
+            end = {"event": "refused", "code": "extraction_memory", "message": None}
+        except wire.Closed:
+            raise
+        except Exception:
+            end = {"event": "trouble", "trace": traceback.format_exc()}
+        sender.send({**end, "memory_mb": rlimits.peak_memory_mb()})
 
-    try:
-        end = _run(job, fds, limits, send)
-    except Refusal as why:
-        end = {"event": "refused", "code": why.code, "message": why.message}
-    except MemoryError:
-        end = {"event": "refused", "code": "extraction_memory", "message": None}
-    except wire.Closed:
-        raise
-    except Exception:
-        end = {"event": "trouble", "trace": traceback.format_exc()}
-    send({**end, "memory_mb": rlimits.peak_memory_mb()})
 
-
-def _run(job: dict[str, Any], fds: list[int], limits: Limits, send: Any) -> dict[str, Any]:
+def _run(
+    job: dict[str, Any], fds: list[int], limits: Limits, sender: wire.Sender, afterwards: contextlib.ExitStack
+) -> dict[str, Any]:
     match job["kind"]:
         case "pdf" if job["engine"] == "pdfium":
             from . import pdfium_engine
 
-            return {"event": "end", "outline": pdfium_engine.read(fds[0], job, limits, send)}
+            return {"event": "end", "outline": pdfium_engine.read(fds[0], job, limits, sender, afterwards)}
         case "pdf":
             from . import pypdf2_engine
 
-            pypdf2_engine.read(fds[0], job, limits, send)
+            pypdf2_engine.read(fds[0], job, limits, sender.send)
             return {"event": "end"}
         case "ocr":
             from . import ocr
 
-            ocr.read(fds[0], job, limits, send)
+            ocr.read(fds[0], job, limits, sender.send)
             return {"event": "end"}
         case "text":
             from . import plain_text
 
             text, encoding = plain_text.decode(fds[0], limits)
-            send({"event": "count", "pages": 1})
-            send({"event": "page", "index": 0}, text)
+            sender.send({"event": "count", "pages": 1}, may_wait=True)
+            sender.send({"event": "page", "index": 0}, text, may_wait=True)
             return {"event": "end", "encoding": encoding}
         case _:
             from . import base64_text

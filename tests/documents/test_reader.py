@@ -14,6 +14,7 @@ import PyPDF2
 import pytest
 
 from miva.documents import store
+from miva.documents.intake import SMALL
 from miva.documents.reader import Listener
 from miva.protocol import errors
 from tests.documents.helpers import SECONDS, alive, computing, eventually, hanging_pdf, needs_proc, page_with, scan_pdf
@@ -49,7 +50,7 @@ async def test_a_file_over_a_mebibyte_takes_the_other_way_in_and_gives_the_same(
     data = make_pdf(["large"], size=3_000_001)
     lines = base64.encodebytes(data).decode()
     received = await reader.receive_base64(f"data:application/pdf;base64,{lines}", name="x", declared="")
-    assert received.path.read_bytes() == data
+    assert received.content.read_bytes() == data
     assert (received.size, received.media_type) == (len(data), "application/pdf")
     assert (await reader.read(received)).pages == ("large",)
 
@@ -305,12 +306,24 @@ async def test_nothing_is_left_in_the_temporary_folder(reader: Any, data_dir: Pa
     assert list((data_dir / "tmp").iterdir()) == []
 
 
-async def test_temporary_files_are_private_and_go_when_they_are_discarded(reader: Any) -> None:
-    received = await reader.receive_base64(base64.b64encode(make_pdf(["x"])).decode(), name="a", declared="")
-    assert received.path.stat().st_mode & 0o777 == 0o600
+async def test_a_large_file_lies_where_only_its_user_may_read_it_and_goes_when_it_is_discarded(reader: Any) -> None:
+    content = base64.b64encode(make_pdf(["x"], size=SMALL + 1)).decode()
+    received = await reader.receive_base64(content, name="a", declared="")
+    assert received.content.stat().st_mode & 0o777 == 0o600
     received.discard()
     received.discard()
-    assert not received.path.exists()
+    assert not received.content.exists()
+    with pytest.raises(FileNotFoundError):
+        await reader.read(received)
+
+
+async def test_a_small_file_is_read_without_a_place_on_the_disk(reader: Any, data_dir: Path) -> None:
+    data = make_pdf(["few bytes"], size=SMALL)
+    received = await reader.receive_base64(base64.b64encode(data).decode(), name="a", declared="")
+    assert (received.read(), received.size) == (data, SMALL)
+    assert [path for path in (data_dir / "tmp").rglob("*") if path.is_file() and path.name != ".lock"] == []
+    assert (await reader.read(received)).pages == ("few bytes",)
+    assert "few bytes" not in repr(received)
 
 
 async def test_a_scan_says_which_pages_and_what_would_help(reader: Any) -> None:
@@ -368,16 +381,17 @@ async def test_a_field_that_is_longer_than_its_page_is_read_to_its_end(reader: A
     assert text.split() == ["Name:", *words]
 
 
-async def test_originals_are_kept_once_and_forgotten_with_their_texts(reader: Any, data_dir: Path) -> None:
-    data = make_pdf(["original"])
+@pytest.mark.parametrize("size", [SMALL, SMALL + 1])
+async def test_originals_are_kept_once_and_forgotten_with_their_texts(reader: Any, data_dir: Path, size: int) -> None:
+    data = make_pdf(["original"], size=size)
     for _ in range(2):
         received = await reader.receive_base64(base64.b64encode(data).decode(), name="a.pdf", declared="")
-        name = reader.keep_original(received.path, received.sha256)
-        assert not received.path.exists()
+        reader.keep(received)
         reading = await reader.read(reader.Original(received.sha256, received.size, received.media_type))
     with reader.original(reading.sha256) as file:
         assert file.read() == data
-    assert [str(path.relative_to(data_dir)) for path in (data_dir / "documents").rglob("*") if path.is_file()] == [name]
+    assert [path.name for path in (data_dir / "documents").rglob("*") if path.is_file()] == [reading.sha256]
+    assert [path for path in (data_dir / "tmp").rglob("*") if path.is_file() and path.name != ".lock"] == []
     locked = encrypted("secret", "right", "owner")
     await read(reader, locked, password="right")
     reader.forget(reading.sha256)
