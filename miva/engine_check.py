@@ -58,6 +58,8 @@ async def _ask_plainly(address: Address) -> list[Finding]:
     except (OSError, ValueError) as why:
         return [Finding(False, f"Plain question: a second connection is not taken: {why}")]
     try:
+        if link.keeps_documents:
+            await greeted(link)
         await link.send(plain.engine_question(envelope, "engine-check"))
         frames = [await link.receive_within(settings.MIVA_ENGINE_TIMEOUT_S)]
         frames += await _until_quiet(link)

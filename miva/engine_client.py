@@ -15,7 +15,7 @@ from django.conf import settings
 from picows import WSCloseCode
 
 from miva import engine_process, engine_socket, engine_unix_socket
-from miva.engine_socket import EngineSocket, SocketEnded
+from miva.engine_socket import EngineSocket, Refused, SocketEnded
 from miva.engine_unix_socket import UnixEngineSocket
 from miva.protocol import engine
 from miva.protocol.errors import EngineError, EngineFailed, EngineTimeout, EngineUnavailable
@@ -189,7 +189,8 @@ async def open_link(*, documents: bool, tried: set[str] | None = None, patience_
 
 
 async def open_at(address: Address, *, documents: bool) -> Link:
-    """A new connection to this engine; raises OSError with what went wrong. `documents` offers miva.engine.v1."""
+    """A new connection to this engine; raises OSError with what went wrong. `documents` offers miva.engine.v1, which is
+    also offered to an engine that refuses a connection without it."""
     if address.socket is not None and address.socket.parent.exists() and not engine_process.is_ours(address.socket):
         raise OSError("the engine's socket folder can be written by somebody else")
     options: dict[str, Any] = {
@@ -205,6 +206,10 @@ async def open_at(address: Address, *, documents: bool) -> Link:
             if address.socket is not None:
                 return Link(await engine_unix_socket.connect(address.socket, **options), address)
             return Link(await engine_socket.connect(address.url, **options), address)
+        except Refused:
+            if options["subprotocol"] is not None:
+                raise
+            options["subprotocol"] = engine.SUBPROTOCOL  # some take nobody who offers none
         except OSError:
             # The embedded engine may be on its way up, or down in the middle of a handshake.
             if address.socket is None or time.monotonic() > deadline:

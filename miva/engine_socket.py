@@ -32,6 +32,10 @@ _CONTROL = (WSMsgType.PING, WSMsgType.PONG)
 _TEXT = WSMsgType.TEXT  # looking a member up takes as long as the rest of the comparison seven times
 
 
+class Refused(OSError):
+    """The engine answers, but takes no WebSocket as it was asked to."""
+
+
 class SocketEnded(Exception):
     """The connection is over. `said` is the close code that this side chose because the engine broke a rule, or None.
 
@@ -245,7 +249,8 @@ async def connect(
     within_s: float,
     ping_timeout_s: float,
 ) -> EngineSocket:
-    """Opens a connection; raises OSError with what went wrong. Redirects are not followed, nothing is compressed.
+    """Opens a connection; raises Refused, or OSError with what went wrong. Redirects are not followed, nothing is
+    compressed.
 
     `subprotocol` is offered, not demanded; `most` are
     the bytes of the largest message taken; an engine is pinged, and given up once nothing came for `ping_timeout_s`.
@@ -265,6 +270,8 @@ async def connect(
                 socket_factory=connected_socket,
                 read_buffer_init_size=READ_BUFFER,
             )
+    except picows.WSInvalidStatusError as why:
+        raise Refused(str(why)) from why
     except (picows.WSError, ValueError, EOFError) as why:
         raise OSError(str(why)) from why
     if not isinstance(listener, EngineSocket):

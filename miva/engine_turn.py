@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 from uuid import uuid4
 
@@ -13,7 +14,7 @@ from django.conf import settings
 
 from miva.engine_client import START_S, Address, EngineClosed, Link, greeted, open_at, open_link, remember
 from miva.engine_documents import LONGEST_ENVELOPE, TextDocument, send_documents, wrapped
-from miva.history import LONGEST_ANSWER
+from miva.history import LONGEST_ANSWER, storable
 from miva.protocol import engine
 from miva.protocol.envelope import wrap
 from miva.protocol.errors import EngineError, EngineFailed, EngineTimeout, EngineUnavailable, FileTooLarge, MivaError
@@ -55,6 +56,9 @@ class EngineQuestion:
     options: dict[str, Any] | None = field(default_factory=dict)
     """What the asker chose (model, temperature …), for an engine that keeps documents; None without a choice."""
     thinking_after_s: float = THINKING_S
+    may_join: bool = True
+    """Whether pieces of the answer that came together may be told as one: a `delta` may, a `stream` not (contract,
+    the transcripts' README)."""
     is_repeated: bool = False
     """Whether an engine was asked before, and broke off: that it is thinking is not told again (v1-resume.jsonl), and
     an engine that is on its way up again is waited for."""
@@ -148,29 +152,26 @@ class EngineTurn:
     def _told(self, said: Sequence[engine.EngineEvent]) -> list[Event]:
         """What a client is told of what the engine said at once, up to the end of the answer where that is in it."""
         told: list[Event] = []
-        pieces: list[str] = []
-        for event in said:
-            if type(event) is Delta:
-                if not self._has_thought:
-                    self._has_thought = True
-                    told.append(Thinking())
-                pieces.append(event.text)
+        for are_pieces, neighbours in groupby(said, key=_is_piece):
+            if are_pieces:
+                told += self._pieces([event.text for event in neighbours if isinstance(event, Delta)])
                 continue
-            if pieces:
-                told.append(self._delta(pieces))
-                pieces = []
-            told += self._told_of(event)
-            if told and isinstance(told[-1], Done | Failed):
-                return told
-        if pieces:
-            told.append(self._delta(pieces))
+            for event in neighbours:
+                told += self._told_of(event)
+                if told and isinstance(told[-1], Done | Failed):
+                    return told
         return told
 
-    def _delta(self, pieces: list[str]) -> Delta:
-        text = "".join(pieces)
-        self._text.append(text)
-        self._said += len(text)
-        return Delta(text)
+    def _pieces(self, texts: Sequence[str]) -> Iterator[Event]:
+        if not self._has_thought:
+            self._has_thought = True
+            yield Thinking()
+        for text in ["".join(texts)] if self._question.may_join else texts:
+            kept = storable(text)  # told as it is stored
+            self._text.append(kept)
+            self._said += len(text)
+            if kept:
+                yield Delta(kept)
 
     def _told_of(self, event: engine.EngineEvent) -> Iterator[Event]:
         if not self._has_thought and isinstance(event, Thinking | Sources | Done):
@@ -180,6 +181,7 @@ class EngineTurn:
             case Sources(sources):
                 self._sources = sources
             case Reply(frame, text):
+                self._has_thought = True  # an answer has begun
                 self._replies.append(text)
                 self._said += len(frame)
                 yield event
@@ -277,6 +279,10 @@ class EngineTurn:
         if is_whole and (self._replies or self._text):
             return self._done(Done("", ()))
         return Failed(EngineError() if why.clean or not self._heard else EngineBroke())
+
+
+def _is_piece(event: engine.EngineEvent) -> bool:
+    return type(event) is Delta
 
 
 def _late_reply(frame: str) -> Reply:

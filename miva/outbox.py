@@ -13,7 +13,7 @@ from miva.eventlog import Fence, fenced, log
 from miva.protocol.events import Delta, Event, Reply
 
 LONGEST_DELTA = 64 * 1024
-"""Characters of one piece of an answer in the log, and so in a frame: small ones are joined, larger ones cut."""
+"""Characters of one piece of an answer in the log, and so in a frame: small ones may be joined, larger ones are cut."""
 MOST_PENDING = 256 * 1024
 """Characters that wait for a commit before the engine is read no further."""
 _OVERHEAD = 100
@@ -21,13 +21,19 @@ _OVERHEAD = 100
 
 
 class Outbox:
-    """Logs the events of one attempt at a turn, in order, under its fence."""
+    """Logs the events of one attempt at a turn, in order, under its fence.
 
-    def __init__(self, conversation_id: UUID, fence: Fence, on_failure: Callable[[BaseException], None]) -> None:
-        """`on_failure` hears once that nothing can be logged any more: FencedOff, NotFound, or the database's error."""
+    `may_join` says whether pieces of the answer may be joined. `on_failure` hears once that nothing can be logged any
+    more: FencedOff, NotFound, or the database's error.
+    """
+
+    def __init__(
+        self, conversation_id: UUID, fence: Fence, on_failure: Callable[[BaseException], None], *, may_join: bool
+    ) -> None:
         self._conversation_id = conversation_id
         self._fence = fence
         self._on_failure = on_failure
+        self._may_join = may_join
         self._pending: list[Event] = []
         self._size = 0
         self._writing: asyncio.Task[None] | None = None
@@ -59,12 +65,12 @@ class Outbox:
             await asyncio.shield(self._writing)
         if self._failure is not None:
             raise self._failure
-        return joined(pending)
+        return fitted(pending, may_join=self._may_join)
 
     async def _write(self) -> None:
         try:
             while self._pending:
-                events, self._pending, self._size = joined(self._pending), [], 0
+                events, self._pending, self._size = fitted(self._pending, may_join=self._may_join), [], 0
                 await log.append(self._conversation_id, fenced(self._fence, events, settings.MIVA_LEASE_S))
         except Exception as why:
             self._failure = why
@@ -74,15 +80,17 @@ class Outbox:
             self._writing = None
 
 
-def joined(events: Iterable[Event]) -> list[Event]:
-    """The same events with neighbouring pieces of the answer joined, to LONGEST_DELTA each at most."""
+def fitted(events: Iterable[Event], *, may_join: bool) -> list[Event]:
+    """The same events, with pieces of the answer of LONGEST_DELTA each at most; neighbouring ones joined to that where
+    they may be."""
     told: list[Event] = []
     for is_delta, neighbours in groupby(events, key=_is_delta):
-        if is_delta:
-            text = "".join(event.text for event in neighbours if isinstance(event, Delta))
-            told += [Delta(text[start : start + LONGEST_DELTA]) for start in range(0, len(text), LONGEST_DELTA)]
-        else:
+        if not is_delta:
             told += neighbours
+            continue
+        texts = [event.text for event in neighbours if isinstance(event, Delta)]
+        for text in ["".join(texts)] if may_join else texts:
+            told += [Delta(text[start : start + LONGEST_DELTA]) for start in range(0, len(text), LONGEST_DELTA)]
     return told
 
 

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 from django.conf import settings
 
-from miva.engine_client import EngineClosed, Link, open_link
+from miva.engine_client import EngineClosed, Link, greeted, open_link
 from miva.plain_questions import OpenQuestion, OpenQuestions
 from miva.protocol.errors import Busy, EngineError, EngineFailed, EngineTimeout, MivaError
 
@@ -92,6 +92,8 @@ class PlainChat(Generic[Name]):
     async def _connect_and_send(self, tried: set[str] | None = None) -> None:
         link = await open_link(documents=False, tried=tried, patience_s=settings.MIVA_ENGINE_CONNECT_S)
         try:
+            if link.keeps_documents:
+                await greeted(link)  # for the relay, not for the browser
             for question in self._questions.all:
                 await link.send(question.frame)
         except BaseException:

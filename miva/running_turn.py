@@ -132,7 +132,7 @@ class RunningTurn:
             self._engine = EngineTurn(question, opening=opening)
             self._events = self._engine.events()
             end = await self._tell_until_the_end(self._events)
-            may_ask_again = self.claim.options is not None and self.claim.attempt < MOST_ATTEMPTS
+            may_ask_again = self.claim.is_numbered and self.claim.attempt < MOST_ATTEMPTS
             if not (isinstance(end, Failed) and isinstance(end.error, EngineBroke) and may_ask_again):
                 return end
             await self._events.aclose()
@@ -170,7 +170,6 @@ class RunningTurn:
 
     def _question(self, facts: Facts) -> EngineQuestion:
         claim, documents = self.claim, facts.documents
-        is_numbered = claim.options is not None
         self._asked_about = {document.content_id: (str(document.pk), document.name) for document in documents[::-1]}
         return EngineQuestion(
             claim.message,
@@ -181,7 +180,8 @@ class RunningTurn:
             sum(document.characters or 0 for document in documents),
             facts.recent,
             options=claim.options,
-            thinking_after_s=THINKING_S if is_numbered else 0.0,
+            thinking_after_s=THINKING_S if claim.is_numbered else 0.0,
+            may_join=claim.is_numbered,
             is_repeated=claim.attempt > 1,
         )
 
@@ -249,7 +249,8 @@ class RunningTurn:
             logger.error("What an engine said late could not be stored (%s)", why)
 
     def _new_outbox(self) -> Outbox:
-        return Outbox(self.claim.conversation_id, self.claim.fence, self._cannot_log)
+        claim = self.claim
+        return Outbox(claim.conversation_id, claim.fence, self._cannot_log, may_join=claim.is_numbered)
 
     def _cannot_log(self, why: BaseException) -> None:
         if not isinstance(why, FencedOff | NotFound):
@@ -267,4 +268,4 @@ def _as_shown(claim: Claim, done: Done, asked_about: Mapping[str, tuple[str, str
     if done.sources:
         sources = history.named_sources(turn_rows.owner_of(claim.turn_id), done.sources, asked_about)
     text = history.storable(done.text)
-    return replace(done, text=text, sources=tuple(sources), html=to_html(text))
+    return replace(done, text=text, sources=tuple(sources), html=to_html(text, sources))

@@ -87,5 +87,5 @@ def _described(message: Message) -> dict[str, Any]:
         "turn": str(message.turn_id) if message.turn_id else None,
     }
     if message.role == Message.Role.ASSISTANT:
-        return shown | {"html": to_html(message.content)}
+        return shown | {"html": to_html(message.content, message.sources)}
     return shown | {"files": message.files}

@@ -43,6 +43,11 @@ class Claim:
     def fence(self) -> Fence:
         return Fence(self.turn_id, lease.WORKER, self.attempt)
 
+    @property
+    def is_numbered(self) -> bool:
+        """Whether its client sees the numbers of the log's events, and can take words back that were told it."""
+        return self.options is not None
+
     def entries(self, events: Sequence[Event]) -> list[Entry]:
         return [Entry(self.turn_id, self.attempt, event) for event in events]
 

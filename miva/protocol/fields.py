@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 from miva.protocol.errors import BadField
@@ -12,6 +13,8 @@ LONGEST_LABEL = 255
 """Characters of an id, a label or a file's name."""
 LARGEST_NUMBER = 2**63
 """Bound of a number that stands for an id."""
+_UNKEPT = re.compile("[\0\ud800-\udfff]")
+"""What databases refuse: NUL, and halves of characters."""
 MOST_FILES = 20
 """Files in one question."""
 
@@ -26,11 +29,19 @@ def text(data: dict[str, Any], name: str, longest: int) -> str:
     return value
 
 
-def label(data: dict[str, Any], name: str) -> str:
-    """A member that must be a short, not empty string: an id or a name."""
+def short(data: dict[str, Any], name: str) -> str:
+    """A member that must be a short, not empty string."""
     value = text(data, name, LONGEST_LABEL)
     if not value:
         raise BadField(f"The field “{name}” must not be empty.", field=name)
+    return value
+
+
+def label(data: dict[str, Any], name: str) -> str:
+    """The same for what names something: it must be such that it is kept as it came, or it might name another thing."""
+    value = short(data, name)
+    if _UNKEPT.search(value):
+        raise BadField(f"The field “{name}” holds a character that cannot be kept.", field=name)
     return value
 
 

@@ -79,7 +79,7 @@ def _upload(data: dict[str, Any]) -> Upload:
         raise BadField("The field “sha256” must be 64 hexadecimal digits.", field="sha256")
     return Upload(
         fields.label(data, "id"),
-        fields.label(data, "name"),
+        fields.short(data, "name"),
         fields.optional(data, "media_type") or "",
         fields.whole(data, "size", 0),
         sha256,

@@ -6,6 +6,7 @@ import asyncio
 import json
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from websockets.asyncio.server import ServerConnection
@@ -41,6 +42,58 @@ async def test_typed_and_untyped_engines_are_understood(
 ) -> None:
     async with hasty.engine(answering(*frames)), Asker(hasty, dialect) as asker:
         assert await asker.ask("q") == answer
+
+
+async def test_pieces_that_come_at_once_are_streams_of_their_own_to_a_query_client(hasty: World) -> None:
+    pieces = ["A web ", *(f"{number} " for number in range(200)), "framework."]
+    frames = [json.dumps({"type": "stream", "content": piece}) for piece in pieces]
+    async with (
+        hasty.engine(answering(*frames, '{"type": "done"}')),
+        hasty.socket(query=f"token={hasty.token()}") as client,
+    ):
+        await client.send('{"query": "q"}')
+        told: list[dict[str, Any]] = []
+        while not told or told[-1]["type"] != "done":
+            told.append(await event(client))
+    assert [frame["content"] for frame in told if frame["type"] == "stream"] == pieces
+    assert told[-1]["response"] == "".join(pieces)
+
+
+async def test_nobody_is_told_of_thinking_behind_a_reply(hasty: World) -> None:
+    frames = ("r", '{"type": "done", "response": "fin"}')
+    async with (
+        hasty.engine(answering(*frames)),
+        hasty.socket(token=hasty.token(), dialect="miva.v1") as client,
+    ):
+        await client.send('{"type": "ask", "id": "q", "message": "q"}')
+        await until(client, "accepted")
+        assert [(await event(client))["type"] for _ in range(2)] == ["reply", "done"]
+
+
+async def test_an_answer_is_told_as_it_is_stored(hasty: World) -> None:
+    frames = [json.dumps({"type": "stream", "content": text}) for text in ("A\0", "\0", "\ud800 B")]
+    async with (
+        hasty.engine(answering(*frames, '{"type": "done"}')),
+        hasty.socket(token=hasty.token(), dialect="miva.v1") as client,
+    ):
+        await client.send('{"type": "ask", "id": "q", "message": "q"}')
+        text = ""
+        while (told := await event(client))["type"] != "done":
+            text += told["text"] if told["type"] == "delta" else ""
+        assert text == told["text"] == "A? B"
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+async def test_an_engine_that_takes_only_who_offers_its_subprotocol_is_asked(hasty: World, dialect: str) -> None:
+    hello = json.dumps({"type": "hello", "name": "strict", "models": [], "embedding_dim": 0})
+    done = '{"type": "done", "response": "taken"}'
+    async with (
+        hasty.engine(answering(done), subprotocols=["miva.engine.v1"], greeting=hello) as engine,
+        Asker(hasty, dialect) as asker,
+    ):
+        for _ in range(2):
+            assert await asker.ask("q") in ("taken", done)
+        assert [frame["message"] for frame in engine.asked] == ["q", "q"]
 
 
 async def test_an_engines_own_words_about_its_failure_reach_the_client(hasty: World) -> None:

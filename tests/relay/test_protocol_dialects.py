@@ -360,3 +360,11 @@ def test_every_code_of_the_contract_has_one_class_and_a_sentence_for_a_person() 
     assert mistakes.isdisjoint(
         {"rate_limited", "busy", "internal", "engine_unavailable", "engine_timeout", "engine_error"}
     )
+
+
+@pytest.mark.parametrize("value", ["\0z", "\ud800", "a\udfff"])
+@pytest.mark.parametrize("field", ["id", "conversation", "replaces"])
+def test_what_could_not_be_kept_as_it_came_names_nothing(field: str, value: str) -> None:
+    with pytest.raises(BadField) as raised:
+        v1.decode({"type": "ask", "id": "q", "message": "m", field: value}, 1000)
+    assert raised.value.field == field

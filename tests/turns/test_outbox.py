@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miva.outbox import LONGEST_DELTA, joined
+from miva.outbox import LONGEST_DELTA, fitted
 from miva.protocol.events import Delta, Event, Progress, Reply, Thinking
 
 PIECES = st.one_of(
@@ -34,8 +34,18 @@ def told(events: list[Event]) -> list[object]:
 
 @given(st.lists(PIECES, max_size=30))
 def test_joining_changes_nothing_that_a_reader_has_in_the_end(events: list[Event]) -> None:
-    made = joined(events)
+    made = fitted(events, may_join=True)
     assert told(made) == told(events)
     assert all(0 < len(event.text) <= LONGEST_DELTA for event in made if isinstance(event, Delta))
     full = [event for event in made if isinstance(event, Delta) and len(event.text) == LONGEST_DELTA]
     assert all(one in full for one, two in pairwise(made) if isinstance(one, Delta) and isinstance(two, Delta))
+
+
+@given(st.lists(PIECES, max_size=30))
+def test_pieces_that_may_not_be_joined_are_only_cut(events: list[Event]) -> None:
+    made = fitted(events, may_join=False)
+    assert told(made) == told(events)
+    assert all(0 < len(event.text) <= LONGEST_DELTA for event in made if isinstance(event, Delta))
+    short = [event for event in events if not isinstance(event, Delta) or 0 < len(event.text) <= LONGEST_DELTA]
+    kept = iter(made)
+    assert all(any(one == other for other in kept) for one in short), "in their order, as they came"
