@@ -8,19 +8,18 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import NamedTuple
 
-from miva.engine.text import TOKEN_ANY, TOKEN_ASCII, count_tokens
+from miva.engine.sentence_ends import bounded, split
+from miva.engine.text import count_tokens
 
 CHUNK_TOKENS = 128
 
 _PAGE_NUMBER = re.compile(
     r"\W*(?:page\s+)?(?:\d{1,5}|[ivxlc]{1,7})(?:\s*(?:of|/|von|de)\s*\d{1,5})?\W*\Z", re.IGNORECASE
 )
-_BULLET = re.compile(r"\s*(?:[•▪●◦‣∙*–-]\s|\(?\d{1,3}[.)]\s|\(?[a-z][.)]\s)")
+_BULLET = re.compile(r"\s*(?:[•▪●◦‣∙*–-](?:\s|\Z)|\(?\d{1,3}(?:\.\d{1,3}){0,3}[.)]\s|\(?[a-z][.)]\s)")
 _NUMBERED = re.compile(
     r"(?:\d{1,2}(?:\.\d{1,2}){0,3}\.?|[IVX]{1,5}\.|[A-Z]\.|chapter\s+\w+|section\s+\w+)\s+\S", re.IGNORECASE
 )
-# The look-behind and the possessive "++" keep a page of nothing but full stops linear.
-_STOP = re.compile(r"(?<![.!?…؟۔।])[.!?…؟۔।]++[\"'”’»)\]]*+(?=\s)|[。！？｡]+[\"”’」』）]*")
 _ENDED = re.compile(r"[.!?…؟۔।:;。！？｡][\"'”’»)\]」』）]*\Z")
 _LEADERS = re.compile(r"(?:\.[ \t]?){5}|(?:·[ \t]?){5}|_{5}|…[ \t]?…")
 _LABELLED = re.compile(r"[^\W\d_][^\d\n:.]{0,30}:[ \t]+")
@@ -28,12 +27,6 @@ _LABELLED = re.compile(r"[^\W\d_][^\d\n:.]{0,30}:[ \t]+")
 _FIELD = re.compile(rf"\A{_LABELLED.pattern}(?!(?:1\d|20)\d\d\b)\S*\d|\w@\w|(?:\d[ ()/-]{{0,2}}){{9}}")
 """What a form or a letter says in a line: "Fax: 123" (but not "Report: 2019"), an address of e-mail, a telephone
 number (but not "2019-2021")."""
-_ABBREVIATED = """
-    mr mrs ms dr prof st vs fig figs no nos vol pp p ed eds jr sr inc ltd co corp dept est approx ca cf al gen col lt
-    sgt rev hon sen rep gov capt maj eq sec ch art jan feb mar apr jun jul aug sep sept oct nov dec bzw z.b e.g i.e u.s
-    pub stat rd ave blvd
-"""
-_ABBREVIATIONS = frozenset(_ABBREVIATED.split())
 
 
 @dataclass(frozen=True)
@@ -69,8 +62,8 @@ def sentences(page: str) -> list[Sentence]:
         if block.heading:
             found.append(block)
             continue
-        for start, end in _split(page, block.start, block.end):
-            found.extend(Sentence(*span) for span in _bounded(page, start, end))
+        for start, end in split(page, block.start, block.end):
+            found.extend(Sentence(*span) for span in bounded(page, start, end, CHUNK_TOKENS))
     return found
 
 
@@ -165,45 +158,3 @@ def _is_heading(above: str, line: _Line, below: _Line | None, width: int) -> boo
         return False
     alone = line.apart and below.apart
     return alone or len(text) < 0.7 * width or text.isupper() or _NUMBERED.match(text) is not None
-
-
-def _split(page: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    at = start
-    for stop in _STOP.finditer(page, start, end):
-        if stop.end() < end and _goes_on(page, at, stop, end):
-            continue
-        yield at, stop.end()
-        at = stop.end()
-        while at < end and page[at].isspace():
-            at += 1
-    if at < end:
-        yield at, end
-
-
-def _goes_on(page: str, at: int, stop: re.Match[str], end: int) -> bool:
-    """Whether the full stop belongs to an abbreviation or an initial, or the sentence goes on in small letters."""
-    if stop[0][0] not in ".…":
-        return False
-    after = page[stop.end() : min(end, stop.end() + 8)].lstrip()
-    if after[:1].islower():
-        return True
-    word = page[max(at, stop.start() - 16) : stop.start()].rsplit(maxsplit=1)[-1:]
-    if not word:
-        return False
-    bare = word[0].lstrip("(\"'“‘[")
-    return (len(bare) == 1 and bare.isupper()) or bare.lower() in _ABBREVIATIONS
-
-
-def _bounded(page: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """The sentence itself, or, where it is longer than a chunk, pieces of it that are not."""
-    text = page[start:end]
-    if len(text) <= CHUNK_TOKENS or count_tokens(text) <= CHUNK_TOKENS:
-        yield start, end
-        return
-    at = count = 0
-    for token in (TOKEN_ASCII if text.isascii() else TOKEN_ANY).finditer(text):
-        if count == CHUNK_TOKENS:
-            yield start + at, start + at + len(text[at : token.start()].rstrip())
-            at, count = token.start(), 0
-        count += 1
-    yield start + at, end

@@ -116,3 +116,32 @@ def test_titles_with_years_are_headings_and_lines_of_a_form_are_not() -> None:
         "Author: Ruth Hansen",
     ]
     assert any(text.startswith(prose + " Ministry of Rivers: it has") for text, _ in found)
+
+
+def test_what_counts_the_points_of_a_list_ends_no_sentence() -> None:
+    page = (
+        "1. Why is this needed?\nThe river is low. It was so in 1951.\n2.1. Boats are dear.\n\nIV. Nets are cheap.\n\n"
+        "a) Oars are old.\n•\nA bullet may stand alone.\nBTW-nr. NL42 and Tel. 12 stand here. So it ends."
+    )
+    assert texts(page) == [
+        "1. Why is this needed?",
+        "The river is low.",
+        "It was so in 1951.",
+        "2.1. Boats are dear.",
+        "IV. Nets are cheap.",
+        "a) Oars are old.",
+        "•\nA bullet may stand alone.",
+        "BTW-nr. NL42 and Tel. 12 stand here.",
+        "So it ends.",
+    ]
+
+
+def test_a_long_passage_is_cut_at_the_end_of_a_line_or_between_words_or_where_it_must() -> None:
+    row = "Fixed rate for 3 years 1,394.25 and 5.25%"
+    cut = texts("\n".join([row.lower()] * 40))
+    assert len(cut) > 1
+    assert all(piece.startswith("fixed") and piece.endswith("5.25%") for piece in cut)
+    words = texts("river " + "1,394.25 " * 200)
+    assert len(words) > 1
+    assert {word for piece in words for word in piece.split()} == {"river", "1,394.25"}
+    assert "".join(texts("x" * 5000)) == "x" * 5000
