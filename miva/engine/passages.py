@@ -22,6 +22,10 @@ _NUMBERED = re.compile(
 )
 _ENDED = re.compile(r"[.!?…؟۔।:;。！？｡][\"'”’»)\]」』）]*\Z")
 _LEADERS = re.compile(r"(?:\.[ \t]?){5}|(?:·[ \t]?){5}|_{5}|…[ \t]?…")
+_DRAWN = frozenset("-_=*~.·•+#|‐‑‒–—―…")
+_DASHES = frozenset("-–—")
+_CELL = re.compile(r"[-+(]?[$€£]?\d[\d.,/%)]*[A-Za-z]{0,3}|[-–—]")
+"""What stands in a table: a figure, maybe with its sign and unit, or a dash for none."""
 _LABELLED = re.compile(r"[^\W\d_][^\d\n:.]{0,30}:[ \t]+")
 """How a line of a form begins: "Fax: …"."""
 _FIELD = re.compile(rf"\A{_LABELLED.pattern}(?!(?:1\d|20)\d\d\b)\S*\d|\w@\w|(?:\d[ ()/-]{{0,2}}){{9}}")
@@ -100,10 +104,16 @@ def _blocks(page: str) -> Iterator[Sentence]:
     width = lengths[len(lengths) * 4 // 5] if lengths else 0
     start = end = -1
     above = ""
+    above_is_row = False
     for line, below in zip_longest(lines, lines[1:]):
         above = "" if line.apart else above
         heading = _is_heading(above, line, below, width)
-        if start >= 0 and (line.apart or heading or _BULLET.match(line.text) or _is_field(line.text, width)):
+        begins = line.apart or heading or _BULLET.match(line.text) or _is_field(line.text, width)
+        row = _is_row(line.text)
+        # Figures at the end of a line of running text: it goes on in small letters.
+        begins = begins or (above_is_row and (row or not line.text[0].islower()))
+        above_is_row = row
+        if start >= 0 and begins:
             yield Sentence(start, end)
             start = -1
         if heading:
@@ -122,10 +132,11 @@ def _lines(page: str) -> list[_Line]:
     apart = True
     for raw in page.splitlines(keepends=True):
         text = raw.strip()
-        if text:
+        is_text = bool(text) and not _is_rule(text)
+        if is_text:
             start = at + len(raw) - len(raw.lstrip())
             lines.append(_Line(start, start + len(text), text, apart))
-        apart = not text
+        apart = not is_text
         at += len(raw)
     # A number alone at the edge of a page counts pages; alone on the page it is what the page says.
     if len(lines) > 1 and _is_page_number(lines[-1]):
@@ -134,6 +145,29 @@ def _lines(page: str) -> list[_Line]:
         lines[1] = lines[1]._replace(apart=True)
         del lines[0]
     return lines
+
+
+def _is_rule(text: str) -> bool:
+    """Whether a line is drawn rather than written: "_____", "- - -", "* * *"."""
+    return text[0] in _DRAWN and len(text) > 2 and len(set(text) - {" "}) <= 2 and not any(map(str.isalnum, text))
+
+
+def _is_row(text: str) -> bool:
+    """Whether a line is of a table: it ends in a figure, and at least a quarter of it are figures.
+
+    A number alone is of a chart, one digit behind words may be where a title was wrapped, and a comma behind a word
+    is of running text.
+    """
+    end = text.rsplit(maxsplit=1)
+    if len(end) < 2 or not _CELL.fullmatch(end[1]):  # most lines: be quick about them
+        return False
+    words = text.split()
+    if len(words[-1]) == 1 and not _CELL.fullmatch(words[-2]):
+        return False
+    figures = [word for word in words if _CELL.fullmatch(word)]
+    if 4 * len(figures) < len(words) or all(word in _DASHES for word in figures):
+        return False
+    return not any(word.endswith(",") and not word[0].isdigit() for word in words)
 
 
 def _is_field(text: str, width: int) -> bool:

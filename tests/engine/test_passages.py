@@ -35,6 +35,11 @@ def texts(page: str) -> list[str]:
     return [page[s.start : s.end] for s in sentences(page)]
 
 
+def is_drawn(line: str) -> bool:
+    signs = set(line) - {" "}
+    return len(line) > 2 and line[0] in "-_=*~.·•+#|‐‑‒–—―…" and len(signs) <= 2 and not any(map(str.isalnum, line))
+
+
 @given(PAGES)
 def test_sentences_are_in_order_and_none_is_longer_than_a_chunk(page: str) -> None:
     at = 0
@@ -47,10 +52,10 @@ def test_sentences_are_in_order_and_none_is_longer_than_a_chunk(page: str) -> No
 
 
 @given(PAGES)
-def test_nothing_but_page_numbers_and_space_is_left_out(page: str) -> None:
+def test_nothing_but_page_numbers_drawn_lines_and_space_is_left_out(page: str) -> None:
     kept = "".join("".join(texts(page)).split())
-    whole = "".join(page.split())
-    lines = [line.strip() for line in page.splitlines() if line.strip()]
+    lines = [line.strip() for line in page.splitlines() if line.strip() and not is_drawn(line.strip())]
+    whole = "".join("".join(lines).split())
     allowed = {whole}
     if len(lines) > 1:
         first, last = len("".join(lines[0].split())), len("".join(lines[-1].split()))
@@ -145,3 +150,22 @@ def test_a_long_passage_is_cut_at_the_end_of_a_line_or_between_words_or_where_it
     assert len(words) > 1
     assert {word for piece in words for word in piece.split()} == {"river", "1,394.25"}
     assert "".join(texts("x" * 5000)) == "x" * 5000
+
+
+def test_a_line_of_signs_and_rows_of_figures_stand_apart() -> None:
+    """A line of running text that ends in figures goes on in small letters."""
+    page = (
+        "The order was for two boats and a net of forty metres\n________________\nNet 534,87\nFreight 19,95\n- - - -\n"
+        "Total 554,82\nViridian Line of Credit and no other kind\n3.94% 4.39% –\nResidential Equity Rate 6.53% –\n"
+        "Boats were cheaper in 1951 and in 1952\nthan ever since. They were of oak, 20 in 1961, 30 in 1971\nAnd so on."
+    )
+    assert texts(page) == [
+        "The order was for two boats and a net of forty metres",
+        "Net 534,87",
+        "Freight 19,95",
+        "Total 554,82",
+        "Viridian Line of Credit and no other kind\n3.94% 4.39% –",
+        "Residential Equity Rate 6.53% –",
+        "Boats were cheaper in 1951 and in 1952\nthan ever since.",
+        "They were of oak, 20 in 1961, 30 in 1971\nAnd so on.",
+    ]

@@ -30,7 +30,7 @@ def posting(pairs: Iterable[tuple[int, float]]) -> Posting:
     return np.array(chunks, np.int32), np.array(parts, np.float32)
 
 
-MODEL = "minilm-3"
+MODEL = "minilm-4"
 """Which model's vectors these are, of chunks cut how: what is kept under another name is not found."""
 
 
