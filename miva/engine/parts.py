@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass, replace
 
+from miva.engine.passages import is_running
 from miva.engine.stores.base import Bookmark, Index, Passage
 from miva.engine.text import one_line
 
@@ -50,7 +51,7 @@ def headed(headings: list[Passage], title: Passage | None) -> list[Part]:
     found = []
     for heading in headings:
         name = _plain(heading.text)
-        if name not in seen and pages[name] < 3:
+        if name not in seen and pages[name] < 3 and not is_running(heading.text):
             seen.add(name)
             found.append(Part(one_line(heading.text), heading.page, after=heading.number))
     return found

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import NamedTuple
 
@@ -22,6 +22,16 @@ _NUMBERED = re.compile(
 )
 _ENDED = re.compile(r"[.!?…؟۔।:;。！？｡][\"'”’»)\]」』）]*\Z")
 _LEADERS = re.compile(r"(?:\.[ \t]?){5}|(?:·[ \t]?){5}|_{5}|…[ \t]?…")
+_STOP_AND_DASH = re.compile(r"\.\s?[—–-]\Z")
+_COUNTED = re.compile(
+    r"(?:\A|(?<=\s))(?P<page>(?:Page|PAGE|Seite|Pagina|Página|Pág\.|p\.)\s*)?\d{1,4}"
+    r"(?:\s*(?:of|/|von|van|de)\s*\d{1,4})?\Z"
+)
+"""How a running head or foot ends: "Page 3 of 12", "12"."""
+_DIGITS = re.compile(r"\d+")
+_EDGED = 3
+"""A page of fewer lines has no running head or foot."""
+_CELLS_IN_A_ROW = 4
 _DRAWN = frozenset("-_=*~.·•+#|‐‑‒–—―…")
 _DASHES = frozenset("-–—")
 _CELL = re.compile(r"[-+(]?[$€£]?\d[\d.,/%)]*[A-Za-z]{0,3}|[-–—]")
@@ -59,16 +69,38 @@ class _Line(NamedTuple):
     apart: bool
 
 
-def sentences(page: str) -> list[Sentence]:
-    """The sentences of a page in reading order, none longer than a chunk; page numbers are left out."""
-    found: list[Sentence] = []
-    for block in _blocks(page):
+def sentences(page: str, edges_before: Collection[str] = ()) -> list[Sentence]:
+    """The sentences of a page in reading order, none longer than a chunk; page numbers are left out.
+
+    What stands at the head or the foot of every page counts as a heading: `edges_before` are the `edges` of the pages
+    before this one.
+    """
+    lines = _lines(page)
+    head, foot = _take_edges(lines, edges_before)
+    found = [Sentence(line.start, line.end, heading=True) for line in head]
+    for block in _without_cells(page, list(_blocks(lines))):
         if block.heading:
             found.append(block)
             continue
         for start, end in split(page, block.start, block.end):
             found.extend(Sentence(*span) for span in bounded(page, start, end, CHUNK_TOKENS))
-    return found
+    return found + [Sentence(line.start, line.end, heading=True) for line in foot]
+
+
+def edges(page: str) -> frozenset[str]:
+    """The first and the last line of a page without their digits, where they may stand on other pages as well."""
+    lines = _lines(page)
+    if len(lines) < _EDGED:
+        return frozenset()
+    return frozenset(_DIGITS.sub("", line.text) for line in (lines[0], lines[-1]) if _may_run(line.text))
+
+
+def is_running(text: str) -> bool:
+    """Whether a text is by its looks the running head or foot of a page: "Annual Report Page 3", "MOBY DICK 12"."""
+    if not _may_run(text):
+        return False
+    counted = _COUNTED.search(text)
+    return counted is not None and (bool(counted["page"]) or text[: counted.start()].isupper())
 
 
 def ends_sentence(text: str) -> bool:
@@ -97,9 +129,47 @@ def chunks(page: str, found: list[Sentence]) -> list[Chunk]:
     return made
 
 
-def _blocks(page: str) -> Iterator[Sentence]:
+def _take_edges(lines: list[_Line], edges_before: Collection[str]) -> tuple[list[_Line], list[_Line]]:
+    """Take the running head and foot of a page, where it has them, from its lines."""
+    head: list[_Line] = []
+    foot: list[_Line] = []
+    if len(lines) >= _EDGED:
+        if _is_edge(lines[0].text, edges_before):
+            head = [lines.pop(0)]
+            lines[0] = lines[0]._replace(apart=True)
+        if _is_edge(lines[-1].text, edges_before):
+            foot = [lines.pop()]
+    return head, foot
+
+
+def _is_edge(text: str, edges_before: Collection[str]) -> bool:
+    return is_running(text) or (_may_run(text) and _DIGITS.sub("", text) in edges_before)
+
+
+def _may_run(text: str) -> bool:
+    return len(text) < 90 and not text[0].islower() and not _ENDED.search(text) and any(map(str.isalpha, text))
+
+
+def _without_cells(page: str, blocks: list[Sentence]) -> Iterator[Sentence]:
+    """The blocks, of which so many headings in a row are plain text: cells of a table, or lines of a list.
+
+    The first of a page may still be its title, and a numbered one the heading of what follows it.
+    """
+    at = 0
+    while at < len(blocks):
+        behind = at
+        while behind < len(blocks) and blocks[behind].heading:
+            behind += 1
+        for i in range(at, behind):
+            block = blocks[i]
+            is_kept = i == 0 or (i == behind - 1 and _NUMBERED.match(page, block.start, block.end) is not None)
+            yield block if is_kept or behind - at < _CELLS_IN_A_ROW else replace(block, heading=False)
+        yield from blocks[behind : behind + 1]
+        at = behind + 1
+
+
+def _blocks(lines: list[_Line]) -> Iterator[Sentence]:
     """Stretches of running text and headings; a wrapped line goes on in its block."""
-    lines = _lines(page)
     lengths = sorted(len(line.text) for line in lines)
     width = lengths[len(lengths) * 4 // 5] if lengths else 0
     start = end = -1
@@ -188,7 +258,7 @@ def _is_heading(above: str, line: _Line, below: _Line | None, width: int) -> boo
         return False
     if (above and not _ENDED.search(above)) or below is None or below.text[0].islower():
         return False
-    if _FIELD.search(text) or is_contents_line(text):
+    if _FIELD.search(text) or is_contents_line(text) or "=" in text or _STOP_AND_DASH.search(text):
         return False
     alone = line.apart and below.apart
     return alone or len(text) < 0.7 * width or text.isupper() or _NUMBERED.match(text) is not None

@@ -371,3 +371,15 @@ async def test_words_and_numbers_are_found_however_they_are_written(
 async def test_digits_alone_are_no_answer(shared_engine: Engine) -> None:
     answer = await ask(shared_engine, "What is 2+2?", "The mill stands in the valley.\n\n2.\n\nIt has a wheel.")
     assert answer["message"].startswith("I did not find this in report.pdf")
+
+
+async def test_the_foot_of_a_page_is_no_part_of_a_quote(shared_engine: Engine) -> None:
+    """It repeats, so it is told from the text that goes on behind it on the next page."""
+    told = ["The jetty near the mill is to be built of larch", "The heron is seen near the weir in the early"]
+    pages = [
+        f"Of the river's year there is much to tell.\n{one}\nThe Society and Its River, volume {n}"
+        for n, one in enumerate(["All of it is told here.", *told])
+    ]
+    answer = await ask(shared_engine, "What is the jetty near the mill built of?", *pages)
+    assert answer["sources"][0]["quote"] == told[0]
+    assert "volume" not in answer["message"]

@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miva.engine.passages import CHUNK_TOKENS, chunks, sentences
+from miva.engine.passages import CHUNK_TOKENS, chunks, edges, sentences
 from miva.engine.text import count_tokens
 
 PIECES = st.sampled_from(
@@ -169,3 +169,29 @@ def test_a_line_of_signs_and_rows_of_figures_stand_apart() -> None:
         "Boats were cheaper in 1951 and in 1952\nthan ever since.",
         "They were of oak, 20 in 1961, 30 in 1971\nAnd so on.",
     ]
+
+
+def headings(page: str, edges_before: frozenset[str] = frozenset()) -> list[str]:
+    return [page[s.start : s.end] for s in sentences(page, edges_before) if s.heading]
+
+
+def test_running_heads_and_feet_stand_alone() -> None:
+    """By their looks, or because the pages before had them as well."""
+    text = "and the boats that were in the river that\nyear were old. They had no sails, and the\nnets were new"
+    for edge in ("The River's Agreement Page 2", "Rapport Pagina 2 / 12", "THE RIVER AND ITS BOATS. 53"):
+        assert texts(f"{edge}\n{text}")[0] == texts(f"{text}\n{edge}")[-1] == edge
+        assert headings(f"{edge}\n{text}") == headings(f"{text}\n{edge}") == [edge]
+    feet = [f"{text}\nThe society and its long river in 2019, volume {number}" for number in (6, 7)]
+    assert headings(feet[1]) == []
+    assert headings(feet[1], edges(feet[0])) == ["The society and its long river in 2019, volume 7"]
+    assert headings("The total was\nspent on boats\nin the year 1951") == []
+
+
+def test_cells_and_formulas_are_no_headings() -> None:
+    prose = "The society has told its members what it found in the river this year, and where it was found."
+    cells = "Boats\nNets\nOars\nSails"
+    assert headings(f"{prose}\n{cells}\n{prose}") == []
+    assert headings(f"{prose}\n{cells}\n2.1 Results\n{prose}") == ["2.1 Results"]
+    assert headings(f"A Year on the River\n{cells}\n{prose}\n{prose}") == ["A Year on the River"]
+    assert headings(f"{prose}\nBoats\nNets\nOars\n{prose}") == ["Boats", "Nets", "Oars"]
+    assert headings(f"{prose}\nV(a) = IDF(w)\n{prose}\nMy son, it is the mist. —\n{prose}") == []

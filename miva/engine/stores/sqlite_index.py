@@ -13,6 +13,7 @@ import math
 import os
 import sqlite3
 import threading
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
@@ -48,6 +49,8 @@ class SqliteIndex(Draft):
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._db = connection
         self._lock = threading.Lock()
+        # Of the last two pages that came, for heads and feet may differ on left and right ones.
+        self._edges: deque[frozenset[str]] = deque(maxlen=2)
 
     @classmethod
     def in_memory(cls) -> SqliteIndex:
@@ -107,7 +110,8 @@ class SqliteIndex(Draft):
 
     def add_page(self, page: int, text: str) -> None:
         text = text.replace("\0", " ")  # SQLite's substr() would end at a NUL
-        found = passages.sentences(text)
+        found = passages.sentences(text, frozenset().union(*self._edges))
+        self._edges.append(passages.edges(text))
         made = passages.chunks(text, found)
         with self._lock, self._db:
             inserted = self._db.execute("INSERT OR IGNORE INTO pages VALUES (?, ?)", (page, text))
