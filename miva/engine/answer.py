@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from miva.engine import overview, place_questions
+from miva.engine import front_questions, overview, place_questions
 from miva.engine.llm.task import Excerpt
 from miva.engine.search import Asked, Embed, Found, SentenceHit, find, names_only
 from miva.engine.stores.base import Passage
@@ -71,18 +71,23 @@ def compose(question: str, documents: Sequence[Asked], embed: Embed, previous: s
     if not documents:
         asked = "I have no document to look in. " if question.strip() else ""
         return Answer(asked + ATTACH, [])
-    place = place_questions.describe(question, documents)
-    is_overview = not question.strip() or (
-        overview.is_overview(question) and not place_questions.names_a_place(question)
-    )
-    if place is not None or is_overview:
-        text, quoted = place if place is not None else overview.describe(list(documents))
-        sources = [_source(documents[number], passage) for number, passage in quoted]
-        excerpts = [_excerpt(documents[number], [passage]) for number, passage in quoted]
-        return Answer(text + _unread(documents), sources, tuple(excerpts), is_overview=is_overview)
+    told = place_questions.describe(question, documents) or front_questions.describe(question, documents)
+    if told is not None:
+        return _told(*told, documents)
+    if not question.strip() or (overview.is_overview(question) and not place_questions.names_a_place(question)):
+        return replace(_told(*overview.describe(list(documents)), documents), is_overview=True)
     if _ABOUT_ME.match(fold(question).lower().strip()):
         return Answer(f"{_INTRODUCTION}Ask me anything about {_names(documents)}.", [])
-    return _quote(_found(question, documents, embed, previous), documents)
+    found = _found(question, documents, embed, previous)
+    authors = None if found.is_telling else front_questions.authors(question, documents)
+    return _told(*authors, documents) if authors is not None else _quote(found, documents)
+
+
+def _told(text: str, quoted: Sequence[tuple[int, Passage]], documents: Sequence[Asked]) -> Answer:
+    """What was told of a document or a place in it, with the passages that it quotes."""
+    sources = [_source(documents[number], passage) for number, passage in quoted]
+    excerpts = [_excerpt(documents[number], [passage]) for number, passage in quoted]
+    return Answer(text + _unread(documents), sources, tuple(excerpts))
 
 
 def _found(question: str, documents: Sequence[Asked], embed: Embed, previous: str) -> Found:

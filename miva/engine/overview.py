@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from miva.engine import central
+from miva.engine import central, front
 from miva.engine import parts as parts_of
 from miva.engine.parts import Part
 from miva.engine.search import Asked
@@ -86,7 +86,7 @@ def _describe(document: Asked) -> tuple[str, list[Passage]]:
     numbers = index.page_numbers()
     if not numbers:
         return f"{document.name} has no text that I can read.", []
-    title = _title(index, numbers[0])
+    title = front.title(index, numbers[0])
     headings = parts_of.headings(index)
     bookmarked = parts_of.bookmarked(index.outline(), headings, title)
     parts = bookmarked or parts_of.headed(headings, title)
@@ -124,11 +124,6 @@ def length(document: Asked) -> str:
         return " is a text without pages"
     count = document.read[1] if document.read else document.index.page_count()
     return f" has {count} page{'' if count == 1 else 's'}"
-
-
-def _title(index: Index, page: int) -> Passage | None:
-    first = next(iter(index.page_passages(page, 1)))
-    return first if first.heading else None
 
 
 def _openings(index: Index, numbers: list[int], parts: list[Part], title: Passage | None) -> Iterator[Passage]:

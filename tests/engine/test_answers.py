@@ -64,7 +64,6 @@ async def test_the_document_is_quoted_with_the_page(
         "Give me an overview of the main points",
         "list the sections",
         "what does this file contain?",
-        "how many pages does it have?",
         "Summarise the article I uploaded",
         "",
         "Worum geht es in diesem Dokument?",
@@ -383,3 +382,38 @@ async def test_the_foot_of_a_page_is_no_part_of_a_quote(shared_engine: Engine) -
     answer = await ask(shared_engine, "What is the jetty near the mill built of?", *pages)
     assert answer["sources"][0]["quote"] == told[0]
     assert "volume" not in answer["message"]
+
+
+PAPER = [
+    "The Slow Return of Otters and Herons to the Lower River Valley\nMaria Example and Otto Probe\n"
+    "University of the River\nAbstract\nWe counted what lives in the lower valley, in every month of the year,\n"
+    "and found more than was known. Otters came back first, and the herons came back behind them.",
+    "2 Counting (by boat)\n\nThe boats went out at dawn, every day for a year. Each of them had two\ncounters.\n\n"
+    "2.1 Nets\n\nNo net was used in the valley, for the law forbids them.\n",
+    "3 About\n\nThis page thanks the ferryman.",
+]
+
+
+@pytest.mark.parametrize(
+    ("question", "message"),
+    [
+        ("title?", f"The title of paper.pdf reads: “{PAPER[0].splitlines()[0]}” (page 1)."),
+        ("What is the title of this paper?", f"The title of paper.pdf reads: “{PAPER[0].splitlines()[0]}” (page 1)."),
+        ("how many pages does it have?", "paper.pdf has 3 pages."),
+        ("Wie viele Seiten hat das Dokument?", "paper.pdf has 3 pages."),
+        ("who wrote this paper?", f"The first page says: “{' '.join(PAPER[0].splitlines()[:3])}” (page 1)"),
+        ("Who are the authors?", f"The first page says: “{' '.join(PAPER[0].splitlines()[:3])}” (page 1)"),
+    ],
+)
+async def test_title_length_and_authors_are_told_in_a_line(shared_engine: Engine, question: str, message: str) -> None:
+    answer = await ask(shared_engine, question, *PAPER, name="paper.pdf")
+    assert answer["message"] == message
+    for source in answer["sources"]:
+        assert source["page"] == 1
+        assert stands(source["quote"], PAPER[0])
+
+
+@pytest.mark.parametrize("question", ["Who wrote Hamlet?", "Who is the author of the law of nets?"])
+async def test_who_wrote_something_else_is_not_told_from_the_first_page(shared_engine: Engine, question: str) -> None:
+    answer = await ask(shared_engine, question, *PAPER, name="paper.pdf")
+    assert "The first page says" not in answer["message"]
