@@ -29,6 +29,7 @@ _COUNTED = re.compile(
 )
 """How a running head or foot ends: "Page 3 of 12", "12"."""
 _DIGITS = re.compile(r"\d+")
+_EDGE_CHARS = 500
 _EDGED = 3
 """A page of fewer lines has no running head or foot."""
 _CELLS_IN_A_ROW = 4
@@ -89,10 +90,10 @@ def sentences(page: str, edges_before: Collection[str] = ()) -> list[Sentence]:
 
 def edges(page: str) -> frozenset[str]:
     """The first and the last line of a page without their digits, where they may stand on other pages as well."""
-    lines = _lines(page)
-    if len(lines) < _EDGED:
+    head, foot = _lines(page[:_EDGE_CHARS]), _lines(page[-_EDGE_CHARS:])
+    if len(head) < 2 or len(foot) < 2:
         return frozenset()
-    return frozenset(_DIGITS.sub("", line.text) for line in (lines[0], lines[-1]) if _may_run(line.text))
+    return frozenset(_DIGITS.sub("", line.text) for line in (head[0], foot[-1]) if _may_run(line.text))
 
 
 def is_running(text: str) -> bool:

@@ -417,3 +417,17 @@ async def test_title_length_and_authors_are_told_in_a_line(shared_engine: Engine
 async def test_who_wrote_something_else_is_not_told_from_the_first_page(shared_engine: Engine, question: str) -> None:
     answer = await ask(shared_engine, question, *PAPER, name="paper.pdf")
     assert "The first page says" not in answer["message"]
+
+
+@pytest.mark.parametrize(
+    ("question", "begins"),
+    [
+        ("What are the main points of the section Counting?", "2 Counting (by boat) (page 2 of paper.pdf) says:"),
+        ('Summarise the chapter "counting"', "2 Counting (by boat) (page 2 of paper.pdf) says:"),
+        ("what does the section called Nets say", "2.1 Nets (page 2 of paper.pdf) says:"),
+        ("What is this article about?", "paper.pdf has 3 pages. Its title reads: “The Slow Return"),
+    ],
+)
+async def test_a_section_is_found_by_its_title(shared_engine: Engine, question: str, begins: str) -> None:
+    answer = await ask(shared_engine, question, *PAPER, name="paper.pdf")
+    assert answer["message"].startswith(begins)
