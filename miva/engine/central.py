@@ -22,10 +22,12 @@ _REMARK = re.compile(r"[(\[][^()\[\]]*[)\]]\W*")
 
 
 def first_sentence(passages: list[Passage]) -> Passage | None:
-    """The first whole sentence, better one that leans on nothing; what goes on from the page before is passed over."""
+    """The first whole sentence, better one that leans on nothing and asks nothing; what goes on from the page before is
+    passed over."""
     following = [passage for passage in passages if not passage.heading]
     whole = [passage for passage in following if is_whole(passage)]
-    return next(iter([passage for passage in whole if not _leans(passage)] or whole or following), None)
+    best = [passage for passage in whole if not _leans(passage) and not passage.text.endswith("?")]
+    return next(iter(best or whole or following), None)
 
 
 def most_central(part: list[Passage], may_be: Callable[[Passage], bool]) -> Passage | None:

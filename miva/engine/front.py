@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from miva.engine.passages import ends_sentence, is_contents_line, is_running
 from miva.engine.stores.base import Index, Passage
 from miva.engine.text import STOP_WORDS
 
 _TITLE_WORDS = 12
+_NUMBER = re.compile(r"\d+")
 _LINES, _PASSAGES = 12, 40
 """How many lines and passages of the first page may be its front."""
 
@@ -28,6 +31,7 @@ def _first_line(first: Passage, page: str) -> Passage | None:
         and below[:1].isupper()
         and not (ends_sentence(line) or line.endswith((",", "-")) or is_contents_line(line))
         and words[-1].lower() not in STOP_WORDS  # "The society was founded by": a sentence goes on
+        and len(_NUMBER.findall(line)) < 2  # an address, or when it was printed
     )
     return Passage(first.number, first.page, first.start, line, heading=True) if is_title else None
 

@@ -129,7 +129,9 @@ def length(document: Asked) -> str:
 def _openings(index: Index, numbers: list[int], parts: list[Part], title: Passage | None) -> Iterator[Passage]:
     """The document's first sentence, then the most central one of each part, or, where it has few parts, of pages
     spread over it; nothing is said twice."""
-    start = central.first_sentence(index.page_passages(numbers[0], parts_of.SENTENCES_READ))
+    first = index.page_passages(numbers[0], parts_of.SENTENCES_READ)
+    behind = [passage for passage in first if title is None or passage.number != title.number]
+    start = central.first_sentence(behind) or central.first_sentence(first)  # a title may be the head of a sentence
     if start is None and title is None:
         start = index.page_passages(numbers[0], 1)[0]
     said: set[str] = set()

@@ -22,7 +22,8 @@ _NUMBERED = re.compile(
 )
 _ENDED = re.compile(r"[.!?…؟۔।:;。！？｡][\"'”’»)\]」』）]*\Z")
 _LEADERS = re.compile(r"(?:\.[ \t]?){5}|(?:·[ \t]?){5}|_{5}|…[ \t]?…")
-_STOP_AND_DASH = re.compile(r"\.\s?[—–-]\Z")
+_NO_HEADING = re.compile(r"=|%\Z|\([^)]*\Z|[.!?][\"'”’“»]?\s?[—–-]\Z")
+"""A formula, a figure of a table, an open bracket, a pause behind a sentence."""
 _COUNTED = re.compile(
     r"(?:\A|(?<=\s))(?P<page>(?:Page|PAGE|Seite|Pagina|Página|Pág\.|p\.)\s*)?\d{1,4}"
     r"(?:\s*(?:of|/|von|van|de)\s*\d{1,4})?\Z"
@@ -259,7 +260,7 @@ def _is_heading(above: str, line: _Line, below: _Line | None, width: int) -> boo
         return False
     if (above and not _ENDED.search(above)) or below is None or below.text[0].islower():
         return False
-    if _FIELD.search(text) or is_contents_line(text) or "=" in text or _STOP_AND_DASH.search(text):
+    if _FIELD.search(text) or is_contents_line(text) or _NO_HEADING.search(text):
         return False
     alone = line.apart and below.apart
     return alone or len(text) < 0.7 * width or text.isupper() or _NUMBERED.match(text) is not None

@@ -431,3 +431,25 @@ async def test_who_wrote_something_else_is_not_told_from_the_first_page(shared_e
 async def test_a_section_is_found_by_its_title(shared_engine: Engine, question: str, begins: str) -> None:
     answer = await ask(shared_engine, question, *PAPER, name="paper.pdf")
     assert answer["message"].startswith(begins)
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        "The society was once founded by the river's friends and\nMaria Example in 1951.",
+        "The River Society, Jetty 12, 4021 Lower Valley\nMaria Example keeps it.",
+    ],
+)
+async def test_the_head_of_a_sentence_or_an_address_is_no_title(shared_engine: Engine, first: str) -> None:
+    answer = await ask(
+        shared_engine, "what is inside?", f"{first}\nIt is well kept by all of its friends in the valley."
+    )
+    assert "Its title reads" not in answer["message"]
+
+
+async def test_an_overview_begins_with_what_is_told_not_with_what_is_asked(shared_engine: Engine) -> None:
+    page = (
+        "1. Why is this needed?\nThe river is low, and has been low for many a year.\n2. What will it cost?\nNothing."
+    )
+    answer = await ask(shared_engine, "what is inside?", page)
+    assert "It begins: “The river is low" in answer["message"]

@@ -194,4 +194,11 @@ def test_cells_and_formulas_are_no_headings() -> None:
     assert headings(f"{prose}\n{cells}\n2.1 Results\n{prose}") == ["2.1 Results"]
     assert headings(f"A Year on the River\n{cells}\n{prose}\n{prose}") == ["A Year on the River"]
     assert headings(f"{prose}\nBoats\nNets\nOars\n{prose}") == ["Boats", "Nets", "Oars"]
-    assert headings(f"{prose}\nV(a) = IDF(w)\n{prose}\nMy son, it is the mist. —\n{prose}") == []
+    for line in (
+        "V(a) = IDF(w)",
+        "My son, it is the mist. —",
+        "Will you come, boy?“ —",
+        "Rate* 3.84%",
+        "A loan (4 years",
+    ):
+        assert headings(f"{prose}\n{line}\n{prose}") == []
