@@ -36,6 +36,7 @@ _EDGED = 3
 _CELLS_IN_A_ROW = 4
 _DRAWN = frozenset("-_=*~.·•+#|‐‑‒–—―…")
 _DASHES = frozenset("-–—")
+_ROW_ENDS = frozenset("0123456789.,/%)-–—")
 _CELL = re.compile(r"[-+(]?[$€£]?\d[\d.,/%)]*[A-Za-z]{0,3}|[-–—]")
 """What stands in a table: a figure, maybe with its sign and unit, or a dash for none."""
 _LABELLED = re.compile(r"[^\W\d_][^\d\n:.]{0,30}:[ \t]+")
@@ -230,11 +231,10 @@ def _is_row(text: str) -> bool:
     A number alone is of a chart, one digit behind words may be where a title was wrapped, and a comma behind a word
     is of running text.
     """
-    end = text.rsplit(maxsplit=1)
-    if len(end) < 2 or not _CELL.fullmatch(end[1]):  # most lines: be quick about them
+    if text[-1] not in _ROW_ENDS:  # most lines: be quick about them
         return False
     words = text.split()
-    if len(words[-1]) == 1 and not _CELL.fullmatch(words[-2]):
+    if len(words) < 2 or not _CELL.fullmatch(words[-1]) or not (len(words[-1]) > 1 or _CELL.fullmatch(words[-2])):
         return False
     figures = [word for word in words if _CELL.fullmatch(word)]
     if 4 * len(figures) < len(words) or all(word in _DASHES for word in figures):
