@@ -135,8 +135,9 @@ def _quote(found: Found, documents: Sequence[Asked]) -> Answer:
     else:
         heading = "The documents say:" if len(documents) > 1 else "The document says:"
     text = f"{heading} {lines[0]}" if len(lines) == 1 else "\n\n".join([heading, *lines])
-    ranked = [(number, passage) for number, passage, _ in sorted(quotes, key=lambda quote: -quote[2])]
-    sources = _sources(documents, ranked, [hit for hit in telling if hit not in best])
+    sources = _sources(
+        documents, [(number, passage) for number, passage, _ in quotes], [hit for hit in telling if hit not in best]
+    )
     excerpts = [_excerpt(documents[number], passages) for (number, _), passages in found.chunks]
     return Answer(text + _unread(documents), sources, tuple(excerpts) if found.is_telling else ())
 
@@ -148,7 +149,7 @@ def _best(hits: list[SentenceHit]) -> list[SentenceHit]:
 
 
 def _merged(hits: list[SentenceHit], documents: Sequence[Asked]) -> list[tuple[int, Passage, float]]:
-    """The sentences in reading order, neighbours joined as they stand, as (document, passage, best score)."""
+    """The quotes, best first, as (document, passage, best score); neighbours are joined as they stand."""
     quotes: list[tuple[int, Passage, float]] = []
     last = -2
     for hit in sorted(hits, key=lambda h: (h.document, h.passage.number)):
@@ -161,7 +162,7 @@ def _merged(hits: list[SentenceHit], documents: Sequence[Asked]) -> list[tuple[i
         else:
             quotes.append((hit.document, here, hit.score))
         last = here.number
-    return quotes
+    return sorted(quotes, key=lambda quote: -quote[2])
 
 
 def _sources(documents: Sequence[Asked], quoted: list[tuple[int, Passage]], others: list[SentenceHit]) -> list[Source]:
