@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from miva.engine import front_questions, overview, place_questions
 from miva.engine.llm.task import Excerpt
+from miva.engine.quoting import Quote, quotes
 from miva.engine.search import Asked, Embed, Found, SentenceHit, find, names_only
 from miva.engine.stores.base import Passage
 from miva.engine.text import MAX_QUESTION, STOP_WORDS, fold, one_line, query_terms
 
-QUOTES = 3
 SOURCES = 5
 # Below this (a half is what speaks about the question) not even the closest passage is worth showing.
 FAINT = 0.25
-_KEEP = 0.45  # a quote must be at least so good, measured by the best one
 
 _GREETING_WORDS = """
 hello hi hey hallo hola bonjour salut ciao servus moin ola namaste salam shalom greetings morning afternoon evening
@@ -125,51 +124,25 @@ def _quote(found: Found, documents: Sequence[Asked]) -> Answer:
     if found.relevance < FAINT:
         return Answer(f"I did not find this in {_names(documents)}. Try other words.{_unread(documents)}", [])
     telling = [hit for hit in found.sentences if not names_only(hit.passage)] or found.sentences
-    best = _best(telling)
-    quotes = _merged(best, documents)
-    lines = [overview.quotation(passage, documents[number]) for number, passage, _ in quotes]
+    shown = quotes(telling, documents)
+    lines = [overview.quotation(quote.passage, documents[quote.document]) for quote in shown]
     if len(documents) > 1:
-        lines = [f"{documents[number].name}: {line}" for (number, _, _), line in zip(quotes, lines, strict=True)]
+        lines = [f"{documents[quote.document].name}: {line}" for quote, line in zip(shown, lines, strict=True)]
     if not found.is_telling:
         heading = f"I did not find this in {_names(documents)}; the closest passages are:"
     else:
         heading = "The documents say:" if len(documents) > 1 else "The document says:"
     text = f"{heading} {lines[0]}" if len(lines) == 1 else "\n\n".join([heading, *lines])
-    sources = _sources(
-        documents, [(number, passage) for number, passage, _ in quotes], [hit for hit in telling if hit not in best]
-    )
+    sources = _sources(documents, shown, telling)
     excerpts = [_excerpt(documents[number], passages) for (number, _), passages in found.chunks]
     return Answer(text + _unread(documents), sources, tuple(excerpts) if found.is_telling else ())
 
 
-def _best(hits: list[SentenceHit]) -> list[SentenceHit]:
-    """The best hit, and those behind it that are nearly as good and hold a word of the question."""
-    others = hits[1:QUOTES]
-    return [hits[0]] + [hit for hit in others if hit.score >= _KEEP * hits[0].score and hit.coverage > 0]
-
-
-def _merged(hits: list[SentenceHit], documents: Sequence[Asked]) -> list[tuple[int, Passage, float]]:
-    """The quotes, best first, as (document, passage, best score); neighbours are joined as they stand."""
-    quotes: list[tuple[int, Passage, float]] = []
-    last = -2
-    for hit in sorted(hits, key=lambda h: (h.document, h.passage.number)):
-        here = hit.passage
-        if quotes and quotes[-1][0] == hit.document and quotes[-1][1].page == here.page and last + 1 == here.number:
-            number, before, score = quotes[-1]
-            page = documents[number].index.page_text(here.page)
-            joined = replace(before, text=page[before.start : here.end])
-            quotes[-1] = (number, joined, max(score, hit.score))
-        else:
-            quotes.append((hit.document, here, hit.score))
-        last = here.number
-    return sorted(quotes, key=lambda quote: -quote[2])
-
-
-def _sources(documents: Sequence[Asked], quoted: list[tuple[int, Passage]], others: list[SentenceHit]) -> list[Source]:
+def _sources(documents: Sequence[Asked], quoted: Sequence[Quote], hits: Sequence[SentenceHit]) -> list[Source]:
     """What was quoted, then the best sentence of each further page, up to `SOURCES` in all."""
-    sources = list(quoted)
-    pages = {(number, passage.page) for number, passage in quoted}
-    for hit in others:
+    sources = [(quote.document, quote.passage) for quote in quoted]
+    pages = {(number, passage.page) for number, passage in sources}
+    for hit in hits:
         if len(sources) < SOURCES and (hit.document, hit.passage.page) not in pages:
             pages.add((hit.document, hit.passage.page))
             sources.append((hit.document, hit.passage))

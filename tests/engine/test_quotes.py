@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
+
 from tests.engine.running import Engine
 from tests.engine.wrapping import pdf, wrap
 
@@ -31,3 +33,47 @@ async def test_the_best_quote_comes_first(shared_engine: Engine) -> None:
     assert found[0] == pages[1]
     assert len(found) > 1
     assert found == [source["quote"] for source in answer["sources"][: len(found)]]
+
+
+@pytest.mark.parametrize(
+    ("question", "page", "quote"),
+    [
+        (
+            "Why is the dam necessary?",
+            "Why is the dam necessary?\nEvery spring the river rises by four metres.\nSheep graze in the north.",
+            "Why is the dam necessary? Every spring the river rises by four metres.",
+        ),
+        (
+            "What does the ferry carry?",
+            "The ferry carries:\n• sheep and goats\n• timber from the mill\n\nIt does not sail in winter.",
+            "The ferry carries: • sheep and goats • timber from the mill",
+        ),
+        (
+            "What does the ferry carry?",
+            "The ferry carries:\nSheep, goats and timber.\nIt does not sail in winter.",
+            "The ferry carries: Sheep, goats and timber.",
+        ),
+        ("telephone", "Tel.\n\n+31 73-6456500\n\nSheep graze in the north.", "Tel. +31 73-6456500"),
+        ("customs duty", "Customs duty:\n\n40 euros.\n\nSheep graze in the north.", "Customs duty: 40 euros."),
+        (
+            "Why is the dam necessary?",
+            "Why is the dam necessary?\n\nSheep\n\nSheep graze in the north.",
+            "Why is the dam necessary?",
+        ),
+        ("Where do sheep graze?", "Sheep graze in the north.\nThe mill stands by the dam.", "Sheep graze in the north."),
+    ],
+    ids=["question", "list", "lead-in", "label", "field", "heading behind", "whole sentence"],
+)
+async def test_what_says_nothing_by_itself_is_quoted_with_what_follows(
+    shared_engine: Engine, question: str, page: str, quote: str
+) -> None:
+    answer = await ask(shared_engine, question, page)
+    assert quotes(answer)[0] == quote
+    assert answer["sources"][0]["quote"] == quote
+
+
+async def test_of_a_long_list_the_first_lines_are_quoted(shared_engine: Engine) -> None:
+    page = "The ferry carries:\n" + "\n".join(f"• goods of class {letter}" for letter in "ABCDEFGH")
+    found = quotes(await ask(shared_engine, "What does the ferry carry?", page))
+    assert found[0].startswith("The ferry carries: • goods of class A")
+    assert found[0].endswith("• goods of class E")

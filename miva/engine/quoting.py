@@ -1,0 +1,81 @@
+"""Which words of the documents are quoted, and how far each quote goes on from the sentence that was found."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import islice, takewhile
+
+from miva.engine.passages import ends_sentence
+from miva.engine.search import Asked, SentenceHit
+from miva.engine.stores.base import Index, Passage
+from miva.engine.text import count_tokens
+
+QUOTES = 3
+_KEEP = 0.45  # a quote must be at least so good, measured by the best one
+_READ = 400  # passages of a page among which what follows a sentence is looked for
+_LIST_LINES = 5
+
+_LEAD_IN = re.compile(r"[:\uff1a][\"'”’»)\]]*\Z")
+_QUESTION = re.compile(r"[?\u061f\uff1f][\"'”’»)\]]*\Z")
+_LIST_LINE = re.compile(r"(?:[•▪●◦‣∙*–-]\s|\(?\d{1,3}[.)]\s|\(?[a-z][.)]\s)")
+
+
+@dataclass(frozen=True)
+class Quote:
+    """What is quoted of a document, counted from 0 among those asked, and the score of the best sentence in it."""
+
+    document: int
+    passage: Passage
+    score: float
+
+
+def quotes(hits: Sequence[SentenceHit], documents: Sequence[Asked]) -> list[Quote]:
+    """The quotes to show of `hits` (best first, at least one), best first; neighbours are joined as they stand."""
+    joined: list[Quote] = []
+    last = -2
+    for one in sorted(_completed(_best(hits), documents), key=lambda q: (q.document, q.passage.number)):
+        before, here = (joined[-1] if joined else None), one.passage
+        if before and (before.document, before.passage.page, last + 1) == (one.document, here.page, here.number):
+            page = documents[one.document].index.page_text(here.page)
+            whole = replace(before.passage, text=page[before.passage.start : here.end])
+            joined[-1] = Quote(one.document, whole, max(before.score, one.score))
+        else:
+            joined.append(one)
+        last = here.number
+    return sorted(joined, key=lambda quote: -quote.score)
+
+
+def _best(hits: Sequence[SentenceHit]) -> list[SentenceHit]:
+    """The best hit, and those behind it that are nearly as good and hold a word of the question."""
+    others = hits[1:QUOTES]
+    return [hits[0]] + [hit for hit in others if hit.score >= _KEEP * hits[0].score and hit.coverage > 0]
+
+
+def _completed(hits: Sequence[SentenceHit], documents: Sequence[Asked]) -> list[Quote]:
+    """The hits, and behind one that promises more than it says what follows it; nothing twice."""
+    whole = {(hit.document, hit.passage.number): Quote(hit.document, hit.passage, hit.score) for hit in hits}
+    for hit in hits:
+        for passage in _following(documents[hit.document].index, hit.passage):
+            whole.setdefault((hit.document, passage.number), Quote(hit.document, passage, hit.score))
+    return list(whole.values())
+
+
+def _following(index: Index, here: Passage) -> list[Passage]:
+    """What belongs to a question, a lead-in or a bare label: the next passage, or the first lines of the list that
+    follows a lead-in. A heading begins something else."""
+    is_lead_in = _LEAD_IN.search(here.text) is not None
+    if not (is_lead_in or _QUESTION.search(here.text) or _is_label(here.text)):
+        return []
+    behind = (one for one in index.page_passages(here.page, _READ) if one.number > here.number)
+    following = list(islice(takewhile(lambda one: not one.heading, behind), _LIST_LINES))
+    lines = len(list(takewhile(lambda one: _LIST_LINE.match(one.text), following))) if is_lead_in else 0
+    return following[: max(1, lines)]
+
+
+def _is_label(text: str) -> bool:
+    """Whether it is a few words that say nothing by themselves: "Tel.", "Invoice number"."""
+    words = len(re.findall(r"\w+", text))
+    # Scripts without spaces have whole sentences in one word.
+    return words < 4 and count_tokens(text) < 8 and (words < 3 or not ends_sentence(text))
