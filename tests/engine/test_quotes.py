@@ -60,7 +60,11 @@ async def test_the_best_quote_comes_first(shared_engine: Engine) -> None:
             "Why is the dam necessary?\n\nSheep\n\nSheep graze in the north.",
             "Why is the dam necessary?",
         ),
-        ("Where do sheep graze?", "Sheep graze in the north.\nThe mill stands by the dam.", "Sheep graze in the north."),
+        (
+            "Where do sheep graze?",
+            "Sheep graze in the north.\nThe mill stands by the dam.",
+            "Sheep graze in the north.",
+        ),
     ],
     ids=["question", "list", "lead-in", "label", "field", "heading behind", "whole sentence"],
 )
