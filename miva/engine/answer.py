@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from miva.engine import front_questions, overview, place_questions
+from miva.engine import comparing, front_questions, overview, place_questions
 from miva.engine.llm.task import Excerpt
 from miva.engine.quoting import Quote, quotes
 from miva.engine.search import Asked, Embed, Found, SentenceHit, find, names_only
@@ -73,8 +73,12 @@ def compose(question: str, documents: Sequence[Asked], embed: Embed, previous: s
     told = place_questions.describe(question, documents) or front_questions.describe(question, documents)
     if told is not None:
         return _told(*told, documents)
-    if not question.strip() or (overview.is_overview(question) and not place_questions.names_a_place(question)):
-        return replace(_told(*overview.describe(list(documents)), documents), is_overview=True)
+    is_comparison = comparing.is_comparison(question, documents, previous)
+    is_about_all = is_comparison or not question.strip() or overview.is_overview(question)
+    if is_about_all and not place_questions.names_a_place(question):
+        text, quoted = overview.describe(list(documents))
+        text = f"{comparing.INTRODUCTION}\n\n{text}" if is_comparison else text
+        return replace(_told(text, quoted, documents), is_overview=True)
     if _ABOUT_ME.match(fold(question).lower().strip()):
         return Answer(f"{_INTRODUCTION}Ask me anything about {_names(documents)}.", [])
     found = _found(question, documents, embed, previous)
