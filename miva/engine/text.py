@@ -43,6 +43,7 @@ _STOP_WORDS = """
     avec ce cette ces
     el los las una unos unas fue quién qué cuál cuáles dónde cuándo cómo por para del
     il gli che dove quando perché è
+    het een wat waar wanneer waarom welke
 """
 STOP_WORDS = frozenset(_STOP_WORDS.split())
 # Words of questions in Chinese and Japanese that carry no topic; a query is cut at them before it is paired.

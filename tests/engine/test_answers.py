@@ -367,6 +367,12 @@ async def test_words_and_numbers_are_found_however_they_are_written(
     assert words in answer["sources"][0]["quote"]
 
 
+async def test_dutch_question_words_are_not_looked_for(shared_engine: Engine) -> None:
+    pages = ["Wat het ook is, het is waar dat een molen waait.", "De haven telt twee kranen."]
+    answer = await ask(shared_engine, "Waar is het een haven, en wat is het?", *pages)
+    assert answer["message"] == "The document says: “De haven telt twee kranen.” (page 2)"
+
+
 async def test_digits_alone_are_no_answer(shared_engine: Engine) -> None:
     answer = await ask(shared_engine, "What is 2+2?", "The mill stands in the valley.\n\n2.\n\nIt has a wheel.")
     assert answer["message"].startswith("I did not find this in report.pdf")
