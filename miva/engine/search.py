@@ -8,13 +8,14 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from miva.engine.definitions import definition_of, topic
 from miva.engine.passages import is_contents_line
+from miva.engine.spelling import respelled
 from miva.engine.stores.base import Index, Passage, VectorStore
 from miva.engine.stores.sqlite_index import which_match
 from miva.engine.text import STOP_WORDS, count_tokens, is_latin, one_line, plain_words, query_terms
@@ -56,6 +57,13 @@ class Asked:
     vectors: VectorStore
     paged: bool = True
     read: tuple[int, int] | None = None
+
+
+class Rarity(NamedTuple):
+    """How rare a term is in the asked documents: its inverse document frequency, and whether none of them has it."""
+
+    idf: float
+    is_unknown: bool
 
 
 @dataclass(frozen=True)
@@ -109,8 +117,13 @@ def find(question: str, documents: Sequence[Asked], embed: Embed, context: str =
         weights.setdefault(term, _CONTEXT_WEIGHT)
     vector = embed([f"{one_line(context)} {one_line(question)}".strip()]) if is_latin(question) else None
     definition = definition_of(question)
-    chunks, idf = best_chunks(documents, weights, vector, definition)
-    value = {term: idf[term] * weight for term, weight in weights.items()}
+    chunks, rarity = best_chunks(documents, weights, vector, definition)
+    unknown = [term for term in weights if rarity[term].is_unknown]
+    texts = (passage.text for _, _, passages in chunks for passage in passages)
+    if meant := respelled(unknown, texts):
+        weights = {meant.get(term, term): weight for term, weight in weights.items()}
+        chunks, rarity = best_chunks(documents, weights, vector, definition)
+    value = {term: rarity[term].idf * weight for term, weight in weights.items()}
     sentences = _best_sentences(chunks, value, vector, embed, definition)
     return Found(sentences, [(place, passages) for place, _, passages in chunks])
 
@@ -120,17 +133,17 @@ def best_chunks(
     weights: dict[str, float],
     vector: Vectors | None,
     definition: re.Pattern[str] | None = None,
-) -> tuple[list[tuple[Place, float, list[Passage]]], dict[str, float]]:
-    """The best chunks by words and meaning, best first, each with its score and its sentences; and each term's IDF.
+) -> tuple[list[tuple[Place, float, list[Passage]]], dict[str, Rarity]]:
+    """The best chunks by words and meaning, best first, each with its score and its sentences; and each term's rarity.
 
     `weights` gives each term's part in the question, `vector` its meaning as one row, None where there is no model.
     `definition` is found in a sentence that defines what the question asks about.
     """
-    by_words, idf = _keyword_scores(documents, weights)
+    by_words, rarity = _keyword_scores(documents, weights)
     scores = _fused(by_words, documents, vector)
     if definition is not None:
         scores |= _defining(documents, scores, definition)
-    return _distinct(documents, scores), idf
+    return _distinct(documents, scores), rarity
 
 
 def _defining(
@@ -147,8 +160,8 @@ def _defining(
 
 def _keyword_scores(
     documents: Sequence[Asked], weights: dict[str, float]
-) -> tuple[list[NDArray[np.float64]], dict[str, float]]:
-    """For each document the BM25 scores of its chunks, and each term's IDF, with statistics of just these documents."""
+) -> tuple[list[NDArray[np.float64]], dict[str, Rarity]]:
+    """For each document the BM25 scores of its chunks, and each term's rarity in just these documents."""
     terms = list(weights)
     kinds: defaultdict[type[Index], list[int]] = defaultdict(list)
     for number, document in enumerate(documents):
@@ -160,14 +173,15 @@ def _keyword_scores(
     }
     total = sum(count for count, _ in found.values())
     scores = [np.zeros(found[number][0]) for number in range(len(documents))]
-    idf: dict[str, float] = {}
+    rarity: dict[str, Rarity] = {}
     for term, weight in weights.items():
         frequency = sum(len(postings[term][0]) for _, postings in found.values())
-        idf[term] = math.log(1 + (total - frequency + 0.5) / (frequency + 0.5))
+        idf = math.log(1 + (total - frequency + 0.5) / (frequency + 0.5))
+        rarity[term] = Rarity(idf, is_unknown=frequency == 0)
         for number, (_, postings) in found.items():
             chunks, parts = postings[term]
-            scores[number][chunks] += weight * idf[term] * parts
-    return scores, idf
+            scores[number][chunks] += weight * idf * parts
+    return scores, rarity
 
 
 def _best(scores: Sequence[NDArray[np.float64]], most: int) -> dict[Place, float]:
