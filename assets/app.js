@@ -105,15 +105,20 @@ function keep() {
 
 const announce = (words) => (part("announcer").textContent = words)
 const connectionView = new ConnectionView(document, { tryNow: () => connection.tryNow() }, announce)
-const follower = new Follower(part("scroller"), part("to-end"))
+const follower = new Follower(part("scroller"), part("to-end"), () => composer.goOn())
 const transcriptView = new TranscriptView(
   part("transcript"),
-  { stop: (id) => asker.stop(id), again: (id) => asker.again(id) },
+  { stop: (id) => asker.stop(id), again: (id) => asker.again(id), left: () => composer.goOn() },
   announce,
 )
 const shelfView = new ShelfView(
   part("shelf"),
-  { remove, unlock: (id, password) => uploads.unlock(id, password), retry: (id) => uploads.retry(id) },
+  {
+    remove,
+    unlock: (id, password) => uploads.unlock(id, password),
+    retry: (id) => uploads.retry(id),
+    left: () => composer.goOn(),
+  },
   announce,
 )
 const composer = new Composer(part("composer"), {

@@ -1,5 +1,7 @@
 // The place where a question is typed: Enter sends, Shift+Enter breaks the line, files may be pasted or picked.
 
+import { hasFocus, passFocusTo } from "./focus.js"
+
 const DRAFT = "miva.draft"
 
 export class Composer {
@@ -35,7 +37,10 @@ export class Composer {
       actions.add(picker.files)
       picker.value = "" // so that the same file can be picked again
     })
-    form.querySelector("#stop").addEventListener("click", () => actions.stop())
+    form.querySelector("#stop").addEventListener("click", () => {
+      actions.stop()
+      this.goOn()
+    })
     this.#changed()
   }
 
@@ -55,12 +60,19 @@ export class Composer {
     this.#field.focus()
   }
 
+  /** What was pressed has done its work, and may be gone: whoever has a keyboard goes on here. */
+  goOn() {
+    passFocusTo(this.#field)
+  }
+
   /** Shows what the question will be about, and Stop while an answer comes. */
   draw({ files, isAnswering }) {
     const [first, ...others] = files
     const about = others.length > 0 ? `these ${files.length} files` : first?.name
     this.#field.placeholder = about ? `Ask about ${about}` : "Ask a question, or drop a PDF"
-    this.#form.querySelector("#stop").hidden = !isAnswering
+    const stop = this.#form.querySelector("#stop")
+    if (!isAnswering && hasFocus(stop)) this.goOn()
+    stop.hidden = !isAnswering
   }
 
   /** Says in words why a question was not taken; null takes the words away. */

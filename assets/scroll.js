@@ -1,17 +1,21 @@
 // Follows the end of the transcript, but only while the reader is there.
 
+import { hasFocus } from "./focus.js"
+
 const NEAR_PX = 48
 const MARGIN_PX = 16
 
 export class Follower {
   #box
   #toEnd
+  #left
   #isFollowing = true
 
-  /** `box` scrolls; `toEnd` is the button that is shown while the reader is elsewhere. */
-  constructor(box, toEnd) {
+  /** `box` scrolls; `toEnd` is the button that is shown while the reader is elsewhere; `left()` is called as it goes. */
+  constructor(box, toEnd, left) {
     this.#box = box
     this.#toEnd = toEnd
+    this.#left = left
     box.addEventListener("scroll", () => this.#look(), { passive: true })
     toEnd.addEventListener("click", () => this.goToEnd())
     new ResizeObserver(() => this.settle()).observe(box)
@@ -38,6 +42,7 @@ export class Follower {
   #look() {
     const { scrollHeight, scrollTop, clientHeight } = this.#box
     this.#isFollowing = scrollHeight - scrollTop - clientHeight <= NEAR_PX
+    if (this.#isFollowing && hasFocus(this.#toEnd)) this.#left()
     this.#toEnd.hidden = this.#isFollowing
   }
 }

@@ -29,6 +29,9 @@ export const isSettled = (file) => SETTLED.has(file.status)
 export const isInHand = ({ status, document, total }) =>
   status === "ready" || (document !== null && (status === "indexing" || (status === "reading" && total > 0)))
 
+/** Whether a password was given for a file and the server has not said yet whether it opens it. */
+export const isTryingPassword = (file) => file.passwordTried && !isSettled(file) && !isInHand(file)
+
 /** The next state; events of files that are not on the shelf change nothing. */
 export function shelve(files, event) {
   if (event.type === "added") return [...files, newFile(event)]

@@ -1,10 +1,15 @@
 // Draws the files of the conversation as chips, with how far each one is and what to do where one is stuck.
 
 import { el } from "./dom.js"
-import { isSettled, mayBeTriedAgain } from "./shelf.js"
+import { hasFocus, passFocusTo } from "./focus.js"
+import { PasswordForm } from "./password_form.js"
+import { isSettled, isTryingPassword, mayBeTriedAgain } from "./shelf.js"
 import { fileInWords } from "./words.js"
 
-/** `list` is a <ul>; `actions` are remove(id), unlock(id, password) and retry(id); `announce(words)` speaks. */
+/**
+ * `list` is a <ul>; `actions` are remove(id), unlock(id, password), retry(id), and left(), called where what was pressed is
+ * gone; `announce(words)` speaks.
+ */
 export class ShelfView {
   #list
   #actions
@@ -18,12 +23,7 @@ export class ShelfView {
   }
 
   draw(files) {
-    for (const [id, chip] of this.#chips) {
-      if (!files.some((file) => file.id === id)) {
-        chip.element.remove()
-        this.#chips.delete(id)
-      }
-    }
+    for (const [id, chip] of this.#chips) if (!files.some((file) => file.id === id)) this.#remove(id, chip)
     for (const file of files) {
       if (!this.#chips.has(file.id)) {
         const chip = new Chip(file, this.#actions, this.#announce)
@@ -33,6 +33,13 @@ export class ShelfView {
       this.#chips.get(file.id).draw(file)
     }
     this.#list.hidden = files.length === 0
+  }
+
+  #remove(id, { element }) {
+    const next = element.nextElementSibling?.querySelector(".chip-remove:not([hidden])")
+    if (hasFocus(element)) next ? passFocusTo(next) : this.#actions.left()
+    element.remove()
+    this.#chips.delete(id)
   }
 }
 
@@ -44,10 +51,13 @@ class Chip {
   #remove
   #bar = el("progress", { class: "chip-bar", "aria-hidden": "true" })
   #more = el("div", { class: "chip-more" })
+  #wayOn = null // what #more holds: "password", "retry" or nothing
+  #password
 
   constructor(file, actions, announce) {
     this.#actions = actions
     this.#announce = announce
+    this.#password = new PasswordForm(file, actions.unlock, announce)
     this.#remove = el("button", {
       type: "button",
       class: "chip-remove",
@@ -84,37 +94,27 @@ class Chip {
     } else {
       this.#bar.removeAttribute("value") // under way, nobody knows how far
     }
-    if (!isNews) return
-    this.#more.replaceChildren(...this.#waysOn(file))
-    if (isSettled(file)) this.#announce(`${file.name}: ${fileInWords(file)}`)
+    this.#drawWayOn(file)
+    if (isNews && isSettled(file)) this.#announce(`${file.name}: ${fileInWords(file)}`)
   }
 
-  #waysOn(file) {
-    if (file.status === "locked") return [this.#passwordForm(file)]
-    if (mayBeTriedAgain(file)) {
-      return [el("button", { type: "button", class: "quiet", text: "Try again", onclick: () => this.#actions.retry(file.id) })]
+  #drawWayOn(file) {
+    const wayOn = wayOnWith(file)
+    if (wayOn !== this.#wayOn) {
+      this.#wayOn = wayOn
+      if (hasFocus(this.#more)) this.#actions.left()
+      this.#more.replaceChildren(...this.#parts(file))
     }
-    return []
+    if (wayOn === "password") this.#password.draw(file)
   }
 
-  #passwordForm(file) {
-    const field = el("input", {
-      type: "password",
-      autocomplete: "off",
-      required: true,
-      placeholder: "Password",
-      "aria-label": `Password of ${file.name}`,
-    })
-    const submit = (event) => {
-      event.preventDefault()
-      this.#actions.unlock(file.id, field.value)
-    }
-    return el(
-      "form",
-      { class: "chip-password", onsubmit: submit },
-      file.passwordTried ? el("p", { class: "chip-wrong", text: "That password does not open it." }) : null,
-      field,
-      el("button", { class: "primary", text: "Open" }),
-    )
+  #parts(file) {
+    if (this.#wayOn === "password") return [this.#password.element]
+    if (this.#wayOn === null) return []
+    const retry = () => this.#actions.retry(file.id)
+    return [el("button", { type: "button", class: "quiet", text: "Try again", onclick: retry })]
   }
 }
+
+const wayOnWith = (file) =>
+  file.status === "locked" || isTryingPassword(file) ? "password" : mayBeTriedAgain(file) ? "retry" : null

@@ -2,9 +2,13 @@
 
 import { drawAnswer, sourcesOf } from "./answer.js"
 import { el } from "./dom.js"
+import { hasFocus } from "./focus.js"
 import { isOpen } from "./turn.js"
 
-/** `list` is an <ol>; `actions` are stop(id) and again(id); `announce(words)` reaches those who listen to the page. */
+/**
+ * `list` is an <ol>; `actions` are stop(id), again(id), and left(), called where the button that was pressed is gone;
+ * `announce(words)` reaches those who listen to the page.
+ */
 export class TranscriptView {
   #list
   #actions
@@ -21,6 +25,7 @@ export class TranscriptView {
   draw(turns, wordsOf) {
     for (const [id, item] of this.#items) {
       if (!turns.some((turn) => turn.id === id)) {
+        if (hasFocus(item.element)) this.#actions.left()
         item.element.remove()
         this.#items.delete(id)
       }
@@ -124,6 +129,7 @@ class TurnView {
     }
     const shown = [...this.#buttons.children].map((button) => button.textContent).join()
     if (status !== this.#turn?.status || shown !== buttons.map((button) => button.textContent).join()) {
+      if (hasFocus(this.#buttons)) this.#actions.left()
       this.#buttons.replaceChildren(...buttons)
     }
   }

@@ -14,6 +14,8 @@ export function sizeInWords(bytes) {
 
 export const pagesInWords = (pages) => (pages === 1 ? "1 page" : `${number.format(pages)} pages`)
 
+export const WRONG_PASSWORD = "That password does not open it."
+
 /** What stands under a file's name. */
 export function fileInWords(file) {
   const { status, done, total } = file
@@ -21,7 +23,7 @@ export function fileInWords(file) {
   if (status === "sending") return `sending, ${Math.floor((100 * done) / total)} % of ${sizeInWords(file.size)}`
   if (status === "reading") return total > 0 ? `reading page ${number.format(done)} of ${number.format(total)}` : "reading…"
   if (status === "indexing") return "almost ready…"
-  if (status === "locked") return "locked with a password"
+  if (status === "locked") return file.passwordTried ? WRONG_PASSWORD : "locked with a password"
   if (status === "inherited") return "from this conversation"
   if (status === "known") return "Still used here. A new chat, or another file, leaves it out."
   if (status === "ready") return file.pages ? pagesInWords(file.pages) : "ready"
