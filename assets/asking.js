@@ -4,6 +4,7 @@ import { newId } from "./dom.js"
 import { documentsToName } from "./in_use.js"
 import { isInHand, isSettled, isUsable } from "./shelf.js"
 import { isOpen } from "./turn.js"
+import { unreadInWords } from "./words.js"
 
 const PAUSE_S = 5 // where the server does not say how long to wait
 
@@ -97,17 +98,17 @@ export class Asker {
         if (turn.waitsFor !== waitsFor) this.#chats.tell({ type: "held", id: turn.id, waitsFor })
         continue
       }
-      const unread = this.filesOf(turn).find((file) => !isUsable(file))
-      if (unread) {
-        const message = `This was not asked, because ${unread.name} could not be read.`
-        this.#chats.tell({ type: "refused", id: turn.id, message })
-      } else this.#put(conversation, turn)
+      const unread = this.filesOf(turn).filter((file) => !isUsable(file))
+      if (unread.length > 0) this.#chats.tell({ type: "refused", id: turn.id, message: unreadInWords(unread) })
+      else this.#put(conversation, turn)
     }
   }
 
   #obstacle(turn) {
-    const isReadyFor = (file) => isInHand(file) || (isSettled(file) && file.status !== "locked")
-    if (!this.filesOf(turn).every(isReadyFor)) return "documents"
+    const files = this.filesOf(turn)
+    const isRefused = files.some((file) => !isUsable(file)) // then all that can be said against it is said at once
+    const isReadyFor = (file) => (isInHand(file) && !isRefused) || (isSettled(file) && file.status !== "locked")
+    if (!files.every(isReadyFor)) return "documents"
     if (!this.#connection.isOpen) return "connection"
     return Date.now() < this.#mayAskAt ? "pause" : null
   }

@@ -19,6 +19,11 @@ export const isUsable = (file) => file.status !== "failed"
 // The line broke, the server had no time, or something between the two failed: the same file may do on another day.
 const PASSING = new Set(["network", "busy", "rate_limited", "internal", "extraction_timeout", "engine_unavailable"])
 
+// What the server says of a file that is locked with a certificate, for one: no password opens it.
+const LOCKED_FOR_GOOD = "This PDF is locked in a way that cannot be opened with a password here."
+
+const isSameError = (one, other) => one?.code === other.code && one.message === other.message
+
 /** Whether a file that failed may do at another try without being changed. */
 export const mayBeTriedAgain = ({ status, error }) => status === "failed" && PASSING.has(error.code)
 
@@ -79,10 +84,10 @@ const handlers = {
     return { ...file, status, done, total, document: document ?? file.document }
   },
 
-  document(file, { document: { id, status, pages, error } }) {
+  document(file, { document: { id, status, pages, error, message } }) {
     const named = { ...file, document: id, pages: pages ?? file.pages }
     if (status === "ready") return handlers.ready(named, { document: id, pages })
-    if (status === "failed") return file.status === "ready" ? file : handlers.failed(named, { code: error })
+    if (status === "failed") return file.status === "ready" ? file : handlers.failed(named, { code: error, message })
     if (status === "receiving" || file.status === "ready" || file.status === status) return named
     return { ...named, status, done: 0, total: 0, error: null }
   },
@@ -99,8 +104,8 @@ const handlers = {
 
   failed: (file, { code, message = null }) => ({
     ...file,
-    status: code === "encrypted_pdf" ? "locked" : "failed",
-    error: { code, message },
+    status: code === "encrypted_pdf" && message !== LOCKED_FOR_GOOD ? "locked" : "failed",
+    error: isSameError(file.error, { code, message }) ? file.error : { code, message },
     done: 0,
     total: 0,
   }),

@@ -27,7 +27,16 @@ export function fileInWords(file) {
   if (status === "inherited") return "from this conversation"
   if (status === "known") return "Still used here. A new chat, or another file, leaves it out."
   if (status === "ready") return file.pages ? pagesInWords(file.pages) : "ready"
-  return file.error.message ?? fileErrorInWords(file.error.code)
+  return failureInWords(file)
+}
+
+const failureInWords = ({ error: { code, message } }) => message ?? fileErrorInWords(code)
+
+/** Why a question was not asked: each of its files that could not be read, and what was wrong with it. */
+export function unreadInWords(files) {
+  if (files.length === 1) return `This was not asked, because ${files[0].name} could not be read. ${failureInWords(files[0])}`
+  const each = files.map((file) => `${file.name}: ${failureInWords(file)}`)
+  return [`This was not asked, because ${files.length} files could not be read.`, ...each].join("\n")
 }
 
 // Where a file's failure is told by its code alone.

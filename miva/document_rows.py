@@ -16,9 +16,10 @@ from miva import document_leases, lease
 from miva.documents import reader, store
 from miva.documents.parts import KEPT_S, Part
 from miva.documents.reader import Original, Reading, Received
+from miva.documents.refusal import LOCKED_FOR_GOOD
 from miva.history import storable
 from miva.models import Document
-from miva.protocol.errors import EncryptedPdf, Forbidden, NotFound
+from miva.protocol.errors import EncryptedPdf, Forbidden, MivaError, NotFound, error_of
 
 MOST_DOCUMENTS = 1000
 """Documents an owner may keep; the public guest's are everybody's, so there the bound matters most."""
@@ -38,7 +39,17 @@ def described(document: Document) -> dict[str, Any]:
         "sha256": document.sha256 or None,
         "status": document.status,
     }
-    return shown | ({"error": document.error} if document.error else {})
+    return shown | {name: why for name in ("error", "message") if (why := getattr(document, name))}
+
+
+def reason(document: Document) -> str:
+    """Why a document failed, in words for a person."""
+    return document.message or error_of(document.error).sentence
+
+
+def wants_password(document: Document) -> bool:
+    """Whether a document failed for want of a password that can open it."""
+    return document.error == EncryptedPdf.code and document.message != LOCKED_FOR_GOOD
 
 
 @contextlib.contextmanager
@@ -101,24 +112,25 @@ def save(document: Document, status: Document.Status) -> bool:
     return True
 
 
-def fail(document: Document, code: str) -> bool:
+def fail(document: Document, why: MivaError) -> bool:
     """Marks a document as failed; False where there is nothing to fail: it is read, deleted, or another reads it.
 
     What is kept of its content goes too, where nobody else has it; but a locked file waits for its password where the
     client can give it without sending the bytes again.
     """
-    is_waiting = code == EncryptedPdf.code and bool(document.upload_id)
+    failure = {"error": why.code, "message": "" if why.message == why.sentence else storable(why.message)}
+    is_waiting = wants_password(Document(**failure)) and bool(document.upload_id)
     unread = Document.objects.filter(pk=document.pk, status__in=document_leases.UNREADY)
     unread = unread.filter(Q(worker="") | Q(worker=lease.WORKER))
     until = lease.ends_at(KEPT_S) if is_waiting else None
     with content_held(document.sha256) if document.sha256 else contextlib.nullcontext():
-        is_failed = bool(unread.update(status=_Status.FAILED, error=code, worker="", lease_until=until))
+        is_failed = bool(unread.update(status=_Status.FAILED, worker="", lease_until=until, **failure))
         # One that was deleted may have been so before all was kept that is kept now.
         is_over = is_failed or not Document.objects.filter(pk=document.pk).exists()
         if document.sha256 and is_over and not is_waiting:
             forget_unused(document.sha256)
     if is_failed:
-        document.status, document.error = _Status.FAILED, code
+        document.status, document.error, document.message = _Status.FAILED, failure["error"], failure["message"]
         Part(document.pk).remove()
     return is_failed
 
@@ -215,6 +227,7 @@ def _create(owner_id: UUID, received: Received, upload_id: str) -> Document:
         "size": received.size,
         "status": _Status.READING,
         "error": "",
+        "message": "",
         **document_leases.begun_here(),
     }
     begun = mine.filter(upload_id=upload_id).first() if upload_id else None

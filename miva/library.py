@@ -143,9 +143,9 @@ async def _watch(
         news.clear()
         fresh = await in_thread(document_rows.fresh)([document.pk for document in documents])
         current = [one for one in fresh if one.status != Document.Status.FAILED or one.pk not in may_fail]
-        for document in current:
-            if document.status == Document.Status.FAILED:
-                raise error_of(document.error)(f"The document “{document.name}” could not be read.")
+        failed = [document for document in current if document.status == Document.Status.FAILED]
+        if failed:
+            raise error_of(failed[0].error)(" ".join(map(_refusal_of, failed)))
         unready = [document for document in current if document.status in UNREADY]
         now = time.monotonic()
         last, signs = signs, [(document.status, document.lease_until) for document in current]
@@ -157,6 +157,10 @@ async def _watch(
                 async with asyncio.timeout(LOOK_S):
                     await news.wait()
     return current
+
+
+def _refusal_of(document: Document) -> str:
+    return f"The document “{document.name}” could not be read. {document_rows.reason(document)}"
 
 
 async def load_texts(owner_id: UUID, content_ids: Sequence[str]) -> list[TextDocument]:
@@ -264,7 +268,7 @@ async def _fail(document: Document, why: MivaError, upload_id: str | None) -> No
     try:
         if stopping.has_begun() and isinstance(why, Busy | Internal):
             await in_thread(document_leases.let_go)(document.pk)
-        elif await in_thread(document_rows.fail)(document, why.code):
+        elif await in_thread(document_rows.fail)(document, why):
             tell(document, upload_id)
     finally:
         document_leases.drop(document.pk)

@@ -210,6 +210,8 @@ class Document(models.Model):
     chunks = models.PositiveIntegerField(null=True, blank=True)
     status = models.CharField(max_length=9, choices=Status.choices, default=Status.READING)
     error = models.CharField(max_length=40, blank=True)
+    message = models.TextField(blank=True, default="", db_default="")
+    """Why it failed, in words for a person; empty where the sentence of the code in `error` says it all."""
     worker = models.CharField(max_length=32, blank=True, default="")
     """The process that reads the file."""
     lease_until = models.DateTimeField(null=True, blank=True)

@@ -13,12 +13,12 @@ from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from miva import document_leases, lease
-from miva.document_rows import content_held, make_room
+from miva.document_rows import content_held, make_room, wants_password
 from miva.documents import reader
 from miva.documents.parts import KEPT_S, Part, TakenOver
 from miva.history import storable
 from miva.models import Document
-from miva.protocol.errors import BadField, Busy, EncryptedPdf, MivaError
+from miva.protocol.errors import BadField, Busy, MivaError
 from miva.protocol.requests import Upload
 
 MOST_RECEIVING = 50
@@ -143,6 +143,7 @@ def _arrange(mine: QuerySet[Document], owner_id: UUID, upload: Upload) -> tuple[
         "sha256": upload.sha256 or "",
         "status": _Status.RECEIVING,
         "error": "",
+        "message": "",
         "worker": "",
         "attempt": 0,
         "lease_until": lease.ends_at(KEPT_S),
@@ -165,14 +166,14 @@ def _go_on(mine: QuerySet[Document], found: Document, upload: Upload) -> tuple[D
         return row.get(), Next.GO_ON
     if found.status == _Status.FAILED and upload.password is not None:
         with content_held(found.sha256):
-            row.update(status=_Status.READING, error="", **document_leases.begun_here())
+            row.update(status=_Status.READING, error="", message="", **document_leases.begun_here())
         return mine.get(pk=found.pk), Next.READ
     return found, Next.NOTHING
 
 
 def _is_locked(document: Document) -> bool:
     """Whether a document failed for want of a password, and its bytes wait for one."""
-    return document.error == EncryptedPdf.code and reader.is_kept(document.sha256)
+    return wants_password(document) and reader.is_kept(document.sha256)
 
 
 def _is_same(document: Document, upload: Upload, name: str) -> bool:

@@ -23,7 +23,7 @@ from . import outline
 from .clean import clean, is_garbled, letters
 from .limits import Limits
 from .outline import Bookmark
-from .refusal import Refusal, too_much_text
+from .refusal import LOCKED_FOR_GOOD, Refusal, too_much_text
 from .wire import Sender
 
 FEW_LETTERS = 20
@@ -121,7 +121,7 @@ def open_document(fd: int, password: str | None) -> tuple[Any, bool]:
         wrong = "The password for this PDF is wrong. Send the file's own password with it."
         raise Refusal("encrypted_pdf", wrong if password else None)
     if problem == pdfium_c.FPDF_ERR_SECURITY:
-        raise Refusal("encrypted_pdf", "This PDF is locked in a way that cannot be opened with a password here.")
+        raise Refusal("encrypted_pdf", LOCKED_FOR_GOOD)
     raise Refusal("broken_pdf")
 
 

@@ -19,7 +19,7 @@ from PyPDF2.errors import DependencyError
 
 from .clean import clean, is_garbled, letters
 from .limits import Limits
-from .refusal import Refusal, too_much_text
+from .refusal import LOCKED_FOR_GOOD, Refusal, too_much_text
 
 Send = Callable[..., None]
 _RECURSION = 2000
@@ -74,7 +74,7 @@ def _open(fd: int, password: str | None) -> tuple[Any, bool]:
     except (Refusal, MemoryError):
         raise
     except DependencyError as why:
-        raise Refusal("encrypted_pdf", "This PDF is locked in a way that cannot be opened here.") from why
+        raise Refusal("encrypted_pdf", LOCKED_FOR_GOOD) from why
     except Exception as why:
         # PyPDF2 answers damage with whatever its parser stumbled over: KeyError, RecursionError, ValueError and more.
         raise Refusal("broken_pdf") from why

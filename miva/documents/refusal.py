@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+LOCKED_FOR_GOOD = "This PDF is locked in a way that cannot be opened with a password here."
+"""The sentence, beside the code `encrypted_pdf`, for a file that no password opens; clients tell it by these words."""
+
 
 class Refusal(Exception):
     """Becomes the MivaError of that code in the server; without a message, that error's own sentence is used."""

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page
 
+from miva.documents.refusal import LOCKED_FOR_GOOD
 from tests.product import Product
 
 Frames = list[dict[str, Any]]
@@ -299,6 +300,7 @@ SENT = {"type": "sending", "id": "f", "done": 900, "total": 900}
 READING = {"type": "progress", "id": "f", "stage": "extract", "done": 37, "total": 412, "document": "d"}
 READY = {"type": "ready", "id": "f", "document": "d", "pages": 412}
 LOCKED = {"type": "failed", "id": "f", "code": "encrypted_pdf", "message": "Locked."}
+TOO_MUCH = "This file holds too much text: more than 5,000,000 characters."
 
 
 def told(status: str, **more: Any) -> dict[str, Any]:
@@ -328,6 +330,9 @@ def told(status: str, **more: Any) -> dict[str, Any]:
         ([FILE, told("failed", error="encrypted_pdf"), SENT], "locked with a password"),
         ([FILE, SENT, told("failed", error="not_a_pdf")], "This file is not a PDF, whatever its name says."),
         ([FILE, SENT, told("failed", error="no_such_code")], "This file could not be read."),
+        ([FILE, SENT, told("failed", error="file_too_large", message=TOO_MUCH)], TOO_MUCH),
+        ([FILE, SENT, told("failed", error="encrypted_pdf", message=LOCKED_FOR_GOOD)], LOCKED_FOR_GOOD),
+        ([FILE, SENT, told("failed", error="encrypted_pdf", message="Wrong.")], "locked with a password"),
         ([FILE, SENT, LOCKED, told("reading"), told("ready", pages=1)], "1 page"),
     ],
 )

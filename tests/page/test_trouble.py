@@ -9,12 +9,14 @@ import pytest
 from playwright.sync_api import expect
 from PyPDF2 import PdfReader, PdfWriter
 
+from miva.documents.refusal import LOCKED_FOR_GOOD
 from tests.page.conftest import Visitor
 from tests.page.scripted_engine import ScriptedEngine
 from tests.pdfs import make_pdf
 from tests.product import ROOT
 
 HOSTILE_PDFS = ROOT.parent / "shared" / "pdfs" / "hostile"
+LOCKED_WITH_A_CERTIFICATE = ROOT.parent / "shared" / "pdfs" / "corpus" / "pdfbox__b97e2b7545a5.pdf"
 
 
 def locked(content: bytes, password: str) -> bytes:
@@ -85,10 +87,49 @@ def test_a_question_about_a_file_that_could_not_be_read_is_not_asked_without_say
         }"""
     )
     visitor.wait_until("failed")
-    expect(visitor.turn().locator(".status")).to_have_text("This was not asked, because fake.pdf could not be read.")
+    expect(visitor.turn().locator(".status")).to_have_text(
+        "This was not asked, because fake.pdf could not be read. This file is not a PDF, whatever its name says."
+    )
     page.get_by_role("button", name="Ask again").click()
     visitor.wait_until("done")
     expect(page.locator(".turn")).to_have_count(1)
+
+
+@pytest.mark.skipif(not LOCKED_WITH_A_CERTIFICATE.is_file(), reason="the collection of PDFs is not on this machine")
+@pytest.mark.parametrize("way", ["socket", "form"])
+def test_a_pdf_that_no_password_opens_says_so_and_asks_for_none(visitor: Visitor, way: str) -> None:
+    page = visitor.page
+    if way == "form":
+        page.add_init_script("sessionStorage.setItem('miva.cut', '1')")
+        page.route_web_socket("**/ws/chat/", lambda socket: None)
+    visitor.open()
+    visitor.pick(("certificate.pdf", LOCKED_WITH_A_CERTIFICATE.read_bytes()))
+    expect(visitor.chip("certificate.pdf")).to_contain_text(LOCKED_FOR_GOOD)
+    expect(page.locator("input[type=password]")).to_have_count(0)
+
+
+def test_a_text_file_of_blanks_is_not_said_to_hold_pictures(visitor: Visitor) -> None:
+    visitor.open()
+    visitor.drop(("blank.txt", b" \n\n "))
+    expect(visitor.chip("blank.txt")).to_contain_text("There is nothing but white space in this file.")
+
+
+def test_a_question_about_several_files_names_all_that_could_not_be_read(visitor: Visitor) -> None:
+    page = visitor.open()
+    page.get_by_label("Your question").fill("What is inside these?")
+    page.evaluate(
+        """() => {
+            const dataTransfer = new DataTransfer()
+            for (const name of ["one.pdf", "two.pdf"]) dataTransfer.items.add(new File([`no PDF: ${name}`], name))
+            dataTransfer.items.add(new File(["A good one about tea."], "good.txt"))
+            document.body.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }))
+            document.querySelector("#composer").requestSubmit()
+        }"""
+    )
+    visitor.wait_until("failed")
+    why = "This file is not a PDF, whatever its name says."
+    words = f"This was not asked, because 2 files could not be read.\none.pdf: {why}\ntwo.pdf: {why}"
+    assert visitor.turn().locator(".status").inner_text() == words
 
 
 def test_an_engines_failure_is_told_and_the_question_can_be_asked_again(scripted: Visitor) -> None:

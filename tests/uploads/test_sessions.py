@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 import pytest
 from django.utils import timezone
 
-from miva import background_reading, identity, library, uploads
+from miva import background_reading, document_rows, identity, library, uploads
 from miva.documents import reader
 from miva.in_thread import in_thread
 from miva.models import Document, User
@@ -157,6 +157,28 @@ async def test_a_locked_file_needs_its_password_and_no_bytes_again(sender: Sende
     [text] = await library.load_texts(sender.owner_id, [document.content_id])
     assert text.pages == ("secret",)
     assert document.content_id != document.sha256
+
+
+async def test_why_a_document_failed_is_told_where_its_code_does_not_say_it(sender: Sender) -> None:
+    blank = await sender.send(b" \n" * 100, name="blank.txt", media_type="text/plain")
+    document = await sender.ended(blank.document.pk)
+    words = "There is nothing but white space in this file."
+    shown = document_rows.described(document)
+    assert (shown["error"], shown["message"]) == ("no_text", words)
+    with pytest.raises(errors.NoText, match=words):
+        await library.wait_until_read([document])
+    fake = await sender.send(b"no PDF at all", "u2")
+    document = await sender.ended(fake.document.pk)
+    assert "message" not in document_rows.described(document)
+    with pytest.raises(errors.NotAPdf, match=r"This file is not a PDF, whatever its name says\."):
+        await library.wait_until_read([document])
+
+
+async def test_the_refusal_of_a_question_names_all_files_that_could_not_be_read(sender: Sender) -> None:
+    sent = [await sender.send(b"no PDF at all" + id.encode(), id, name=f"{id}.pdf") for id in ("one", "two")]
+    failed = [await sender.ended(session.document.pk) for session in sent]
+    with pytest.raises(errors.NotAPdf, match=r"“one\.pdf” could not be read\..*“two\.pdf” could not be read"):
+        await library.wait_until_read(failed)
 
 
 async def test_a_password_may_come_with_the_first_frame(sender: Sender) -> None:
