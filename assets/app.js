@@ -14,11 +14,12 @@ import { LogReader } from "./log_reader.js"
 import { DocumentNames } from "./names.js"
 import { Navigation } from "./navigation.js"
 import { Follower } from "./scroll.js"
-import { isComing, isUsable } from "./shelf.js"
+import { isComing, isSetAside, isUsable } from "./shelf.js"
 import { ShelfView } from "./shelf_view.js"
 import { chatAddress, Connection } from "./socket.js"
 import { isAnswering, openTurn } from "./transcript.js"
 import { TranscriptView } from "./transcript_view.js"
+import { UnreadView } from "./unread_view.js"
 import { Uploads } from "./upload.js"
 import { fileRefused, openingInWords, questionTooLong, sizeInWords, turnInWords } from "./words.js"
 
@@ -121,6 +122,10 @@ const shelfView = new ShelfView(
   },
   announce,
 )
+const unreadView = new UnreadView(part("unread"), {
+  removeAll: () => filesInUse(chats.shown).filter(isSetAside).forEach(({ id }) => remove(id)),
+  left: () => composer.goOn(),
+})
 const composer = new Composer(part("composer"), {
   ask,
   add,
@@ -148,7 +153,8 @@ function draw() {
   part("opening").textContent = openingInWords(connection.isOpen)
   const wordsOf = (turn) => turnInWords(turn, asker.filesOf(turn).filter(isComing), connection.isOpen)
   transcriptView.draw(transcript.turns, wordsOf)
-  shelfView.draw(files)
+  shelfView.draw(files.filter((file) => !isSetAside(file)))
+  unreadView.draw(files.filter(isSetAside))
   composer.draw({ files: files.filter(isUsable), isAnswering: isAnswering(transcript) })
   follower.settle(transcript.turns.at(-1)?.status === "done" ? part("transcript").lastElementChild : null)
 }

@@ -27,6 +27,9 @@ const isSameError = (one, other) => one?.code === other.code && one.message === 
 /** Whether a file that failed may do at another try without being changed. */
 export const mayBeTriedAgain = ({ status, error }) => status === "failed" && PASSING.has(error.code)
 
+/** Whether a file has been told to be unreadable long enough: a question was asked since it came. */
+export const isSetAside = (file) => file.status === "failed" && file.wasAsked && !mayBeTriedAgain(file)
+
 /** Whether nobody has to do anything more for this file: it can be asked about, or not at all without a person. */
 export const isSettled = (file) => SETTLED.has(file.status)
 
@@ -40,10 +43,13 @@ export const isTryingPassword = (file) => file.passwordTried && !isSettled(file)
 /** The next state; events of files that are not on the shelf change nothing. */
 export function shelve(files, event) {
   if (event.type === "added") return [...files, newFile(event)]
+  if (event.type === "asked") return files.every(({ wasAsked }) => wasAsked) ? files : files.map(asked)
   if (event.type === "removed") return files.filter((file) => file.id !== event.id)
   if (!Object.hasOwn(handlers, event.type) || !files.some(({ id }) => id === event.id)) return files
   return files.map((file) => (file.id === event.id ? handlers[event.type](file, event) : file))
 }
+
+const asked = (file) => ({ ...file, wasAsked: true })
 
 /** `kept` is what was known of the file before the page was loaded again. */
 const newFile = ({ id, name, size, mediaType, kept }) => ({
@@ -58,6 +64,7 @@ const newFile = ({ id, name, size, mediaType, kept }) => ({
   pages: null,
   error: null,
   passwordTried: false,
+  wasAsked: false, // whether a question was asked since it was added
   ...kept,
 })
 

@@ -32,11 +32,14 @@ export function fileInWords(file) {
 
 const failureInWords = ({ error: { code, message } }) => message ?? fileErrorInWords(code)
 
+/** What stands for all files together that could not be read. */
+export const unreadCountInWords = (count) => (count === 1 ? "1 file could not be read" : `${count} files could not be read`)
+
 /** Why a question was not asked: each of its files that could not be read, and what was wrong with it. */
 export function unreadInWords(files) {
   if (files.length === 1) return `This was not asked, because ${files[0].name} could not be read. ${failureInWords(files[0])}`
   const each = files.map((file) => `${file.name}: ${failureInWords(file)}`)
-  return [`This was not asked, because ${files.length} files could not be read.`, ...each].join("\n")
+  return [`This was not asked, because ${unreadCountInWords(files.length)}.`, ...each].join("\n")
 }
 
 // Where a file's failure is told by its code alone.

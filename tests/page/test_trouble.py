@@ -132,6 +132,29 @@ def test_a_question_about_several_files_names_all_that_could_not_be_read(visitor
     assert visitor.turn().locator(".status").inner_text() == words
 
 
+def test_files_that_could_not_be_read_leave_the_shelf_once_a_question_is_asked(visitor: Visitor) -> None:
+    page = visitor.open()
+    visitor.drop(*[(f"fake{number}.pdf", f"no PDF {number}".encode()) for number in range(7)])
+    visitor.drop(("good.txt", b"The baker of the village is Ann Marlow."))
+    expect(page.locator(".chip[data-status=failed]")).to_have_count(7)
+    expect(visitor.chip("good.txt")).to_contain_text("1 page")
+    visitor.ask("Who is the baker of the village?")
+    visitor.wait_until("done")
+    expect(page.locator(".chip-name")).to_have_text(["good.txt"])
+    summary = page.get_by_text("7 files could not be read")
+    page.reload()
+    expect(page.locator(".chip-name")).to_have_text(["good.txt"])
+    summary.click()
+    expect(page.locator("#unread li")).to_have_count(7)
+    expect(page.locator("#unread li").first).to_have_text("fake0.pdf This file is not a PDF, whatever its name says.")
+    page.get_by_role("button", name="Remove all").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#unread")).to_be_hidden()
+    expect(page.get_by_label("Your question")).to_be_focused()
+    visitor.drop(("late.pdf", b"no PDF either"))
+    expect(visitor.chip("late.pdf")).to_have_attribute("data-status", "failed")
+
+
 def test_an_engines_failure_is_told_and_the_question_can_be_asked_again(scripted: Visitor) -> None:
     page = scripted.open()
     scripted.ask("broken")
