@@ -1,6 +1,7 @@
 // Draws a finished answer and its sources: the one place where HTML of the server enters the page.
 
 import { el } from "./dom.js"
+import { sourceCard } from "./source_card.js"
 
 const SHOWN_SOURCES = 3
 
@@ -25,7 +26,7 @@ export function drawAnswer(element, { html, text }) {
 /** The places in the documents that an answer rests on, or null where it names none. */
 export function sourcesOf({ sources }) {
   if (sources.length === 0) return null
-  const list = (some) => el("ol", { class: "sources-list" }, ...some.map(source))
+  const list = (some) => el("ol", { class: "sources-list" }, ...some.map(sourceCard))
   const more = sources.slice(SHOWN_SOURCES)
   return el(
     "section",
@@ -33,16 +34,4 @@ export function sourcesOf({ sources }) {
     list(sources.slice(0, SHOWN_SOURCES)),
     more.length > 0 ? el("details", { class: "more-sources" }, el("summary", { text: `${more.length} more` }), list(more)) : null,
   )
-}
-
-// The quote is cut to two lines until it is opened: most of it stands in the answer already.
-function source({ name, page, quote }) {
-  const place = el(
-    "span",
-    { class: "source-place" },
-    el("bdi", { class: "source-name", text: name }),
-    page ? el("span", { class: "source-page", text: `page ${page}` }) : null,
-  )
-  const words = quote ? el("q", { class: "source-quote", text: quote }) : null
-  return el("li", {}, el("details", { class: "source" }, el("summary", {}, place, words)))
 }

@@ -1,6 +1,7 @@
 // The place where a question is typed: Enter sends, Shift+Enter breaks the line, files may be pasted or picked.
 
 import { hasFocus, passFocusTo } from "./focus.js"
+import { askAboutInWords } from "./words.js"
 
 const DRAFT = "miva.draft"
 
@@ -67,9 +68,7 @@ export class Composer {
 
   /** Shows what the question will be about, and Stop while an answer comes. */
   draw({ files, isAnswering }) {
-    const [first, ...others] = files
-    const about = others.length > 0 ? `these ${files.length} files` : first?.name
-    this.#field.placeholder = about ? `Ask about ${about}` : "Ask a question, or drop a PDF"
+    this.#field.placeholder = askAboutInWords(files)
     const stop = this.#form.querySelector("#stop")
     if (!isAnswering && hasFocus(stop)) this.goOn()
     stop.hidden = !isAnswering

@@ -2,16 +2,19 @@
 
 import { el } from "./dom.js"
 import { hasFocus } from "./focus.js"
+import { plainName } from "./plain_name.js"
+import { WRONG_PASSWORD } from "./words.js"
 
 let count = 0
 
 export class PasswordForm {
   #isTrying = false
   #field
-  #wrong = el("p", { class: "chip-wrong", id: `password-wrong-${(count += 1)}`, text: "That password does not open it.", hidden: true })
+  #wrong = el("p", { class: "chip-wrong", id: `password-wrong-${(count += 1)}`, text: WRONG_PASSWORD, hidden: true })
 
   /** `unlock(id, password)` tries one; `announce(words)` speaks. */
-  constructor({ id, name }, unlock, announce) {
+  constructor(file, unlock, announce) {
+    const name = plainName(file.name)
     this.#field = el("input", {
       type: "password",
       autocomplete: "off",
@@ -23,7 +26,7 @@ export class PasswordForm {
       event.preventDefault()
       if (this.#isTrying) return
       announce(`${name}: trying the password`)
-      unlock(id, this.#field.value)
+      unlock(file.id, this.#field.value)
     }
     const open = el("button", { class: "primary", text: "Open" })
     this.element = el("form", { class: "chip-password", onsubmit: submit }, this.#wrong, this.#field, open)

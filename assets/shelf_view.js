@@ -3,6 +3,7 @@
 import { el } from "./dom.js"
 import { hasFocus, passFocusTo } from "./focus.js"
 import { PasswordForm } from "./password_form.js"
+import { plainName } from "./plain_name.js"
 import { isSettled, isTryingPassword, mayBeTriedAgain } from "./shelf.js"
 import { fileInWords } from "./words.js"
 
@@ -57,11 +58,12 @@ class Chip {
   constructor(file, actions, announce) {
     this.#actions = actions
     this.#announce = announce
+    const name = plainName(file.name)
     this.#password = new PasswordForm(file, actions.unlock, announce)
     this.#remove = el("button", {
       type: "button",
       class: "chip-remove",
-      "aria-label": `Remove ${file.name}`,
+      "aria-label": `Remove ${name}`,
       title: "Remove",
       text: "×",
       onclick: () => actions.remove(file.id),
@@ -72,7 +74,7 @@ class Chip {
       el(
         "div",
         { class: "chip-row" },
-        el("span", { class: "chip-text" }, el("bdi", { class: "chip-name", title: file.name, text: file.name }), this.#words),
+        el("span", { class: "chip-text" }, el("bdi", { class: "chip-name", title: name, text: name }), this.#words),
         this.#remove,
       ),
       this.#bar,
@@ -95,7 +97,7 @@ class Chip {
       this.#bar.removeAttribute("value") // under way, nobody knows how far
     }
     this.#drawWayOn(file)
-    if (isNews && isSettled(file)) this.#announce(`${file.name}: ${fileInWords(file)}`)
+    if (isNews && isSettled(file)) this.#announce(`${plainName(file.name)}: ${fileInWords(file)}`)
   }
 
   #drawWayOn(file) {

@@ -3,6 +3,7 @@
 import { drawAnswer, sourcesOf } from "./answer.js"
 import { el } from "./dom.js"
 import { hasFocus } from "./focus.js"
+import { plainName } from "./plain_name.js"
 import { isOpen } from "./turn.js"
 
 /**
@@ -89,7 +90,7 @@ class TurnView {
   #drawAbout(turn) {
     if (turn.documents === this.#turn?.documents) return
     const names = turn.documents.map(({ name }) => name).filter(Boolean)
-    this.#about.replaceChildren(...names.map((name) => el("li", {}, el("bdi", { text: name }))))
+    this.#about.replaceChildren(...names.map((name) => el("li", {}, el("bdi", { text: plainName(name) }))))
     this.#about.hidden = names.length === 0
   }
 

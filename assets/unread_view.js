@@ -2,6 +2,7 @@
 
 import { el } from "./dom.js"
 import { hasFocus } from "./focus.js"
+import { plainName } from "./plain_name.js"
 import { fileInWords, unreadCountInWords } from "./words.js"
 
 export class UnreadView {
@@ -21,7 +22,7 @@ export class UnreadView {
     if (isSame) return
     this.#files = files
     this.#box.querySelector("summary").textContent = unreadCountInWords(files.length)
-    const items = files.map((file) => el("li", {}, el("bdi", { class: "unread-name", text: file.name }), ` ${fileInWords(file)}`))
+    const items = files.map((file) => el("li", {}, el("bdi", { class: "unread-name", text: plainName(file.name) }), ` ${fileInWords(file)}`))
     this.#box.querySelector("ul").replaceChildren(...items)
     if (files.length === 0 && hasFocus(this.#box)) this.#actions.left()
     this.#box.hidden = files.length === 0

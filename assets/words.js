@@ -1,5 +1,7 @@
 // The page's own sentences: what a question or a file is waiting for, how far it is, how large. Pure.
 
+import { plainName } from "./plain_name.js"
+
 const number = new Intl.NumberFormat("en")
 
 const KB = 1024 // the server's limit is set in such units
@@ -13,6 +15,16 @@ export function sizeInWords(bytes) {
 }
 
 export const pagesInWords = (pages) => (pages === 1 ? "1 page" : `${number.format(pages)} pages`)
+
+const LONGEST_NAME_TO_ASK = 20 // what fits on a small phone: a field cannot shorten its own hint
+
+/** What stands in the empty field for a question. */
+export function askAboutInWords(files) {
+  if (files.length === 0) return "Ask a question, or drop a PDF"
+  if (files.length > 1) return `Ask about these ${files.length} files`
+  const name = plainName(files[0].name)
+  return `Ask about ${name.length > LONGEST_NAME_TO_ASK ? "this file" : name}`
+}
 
 export const WRONG_PASSWORD = "That password does not open it."
 
@@ -37,8 +49,8 @@ export const unreadCountInWords = (count) => (count === 1 ? "1 file could not be
 
 /** Why a question was not asked: each of its files that could not be read, and what was wrong with it. */
 export function unreadInWords(files) {
-  if (files.length === 1) return `This was not asked, because ${files[0].name} could not be read. ${failureInWords(files[0])}`
-  const each = files.map((file) => `${file.name}: ${failureInWords(file)}`)
+  if (files.length === 1) return `This was not asked, because ${plainName(files[0].name)} could not be read. ${failureInWords(files[0])}`
+  const each = files.map((file) => `${plainName(file.name)}: ${failureInWords(file)}`)
   return [`This was not asked, because ${unreadCountInWords(files.length)}.`, ...each].join("\n")
 }
 
@@ -75,7 +87,7 @@ export function turnInWords(turn, files, isConnected) {
   if (status === "running") return text ? null : runningInWords(turn, files)
   if (status === "cancelled") return turn.turn ? "Stopped." : "Not asked."
   if (status === "lost") return "What became of this answer is not known any more."
-  if (status === "failed") return error.message
+  if (status === "failed") return plainName(error.message)
   return null
 }
 
@@ -96,8 +108,8 @@ const isLocked = ({ status }) => status === "locked"
 
 function filesInWords(files) {
   const locked = files.find(isLocked)
-  if (locked) return `Waits for the password of ${locked.name}.`
-  return files.length === 1 ? `Will be asked when ${files[0].name} has been read.` : "Will be asked when all files have been read."
+  if (locked) return `Waits for the password of ${plainName(locked.name)}.`
+  return files.length === 1 ? `Will be asked when ${plainName(files[0].name)} has been read.` : "Will be asked when all files have been read."
 }
 
 function runningInWords({ progress, attempt }, files) {
