@@ -14,6 +14,7 @@ import { LogReader } from "./log_reader.js"
 import { DocumentNames } from "./names.js"
 import { Navigation } from "./navigation.js"
 import { Follower } from "./scroll.js"
+import { unfoldForPrint } from "./print.js"
 import { isComing, isSetAside, isUsable } from "./shelf.js"
 import { ShelfView } from "./shelf_view.js"
 import { chatAddress, Connection } from "./socket.js"
@@ -231,6 +232,7 @@ function remove(id) {
 }
 
 takeDrops(part("veil"), add)
+unfoldForPrint(part("transcript"))
 part("new").addEventListener("click", () => {
   navigation.startAnew()
   composer.focus()
