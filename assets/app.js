@@ -14,6 +14,7 @@ import { LogReader } from "./log_reader.js"
 import { DocumentNames } from "./names.js"
 import { Navigation } from "./navigation.js"
 import { Follower } from "./scroll.js"
+import { plainName } from "./plain_name.js"
 import { unfoldForPrint } from "./print.js"
 import { isComing, isSetAside, isUsable } from "./shelf.js"
 import { ShelfView } from "./shelf_view.js"
@@ -215,13 +216,19 @@ function ask(message) {
 function add(files) {
   const { conversation } = chats.shown
   for (const file of files) {
-    const id = newId()
-    chats.tell({ type: "added", conversation, id, name: file.name, size: file.size, mediaType: file.type })
-    const refusal = fileRefused(file, limits)
-    if (refusal) chats.tell({ type: "failed", id, ...refusal })
-    else uploads.add(id, file)
+    const comparison = uploads.compare(chats.shown.shelf, file)
+    if (comparison === null) addTo(conversation, file)
+    else void comparison.then((isHere) => (isHere ? notice(`${plainName(file.name)} is here already.`) : addTo(conversation, file)))
   }
   composer.focus()
+}
+
+function addTo(conversation, file) {
+  const id = newId()
+  chats.tell({ type: "added", conversation, id, name: file.name, size: file.size, mediaType: file.type })
+  const refusal = fileRefused(file, limits)
+  if (refusal) chats.tell({ type: "failed", id, ...refusal })
+  else uploads.add(id, file)
 }
 
 function remove(id) {

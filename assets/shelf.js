@@ -62,6 +62,7 @@ const newFile = ({ id, name, size, mediaType, kept }) => ({
   done: 0,
   total: 0,
   pages: null,
+  sha256: null, // of its bytes, as the server tells it
   error: null,
   passwordTried: false,
   wasAsked: false, // whether a question was asked since it was added
@@ -91,8 +92,8 @@ const handlers = {
     return { ...file, status, done, total, document: document ?? file.document }
   },
 
-  document(file, { document: { id, status, pages, error, message } }) {
-    const named = { ...file, document: id, pages: pages ?? file.pages }
+  document(file, { document: { id, status, pages, sha256, error, message } }) {
+    const named = { ...file, document: id, pages: pages ?? file.pages, sha256: sha256 ?? file.sha256 }
     if (status === "ready") return handlers.ready(named, { document: id, pages })
     if (status === "failed") return file.status === "ready" ? file : handlers.failed(named, { code: error, message })
     if (status === "receiving" || file.status === "ready" || file.status === status) return named

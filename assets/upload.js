@@ -1,7 +1,8 @@
 // Brings files to the server: in pieces over the socket, or as a form where sockets are cut; goes on after every break.
 
 import { call } from "./http.js"
-import { isSettled, mayBeTriedAgain } from "./shelf.js"
+import { sha256Of } from "./digest.js"
+import { isSettled, isUsable, mayBeTriedAgain } from "./shelf.js"
 import { forgetFile, keepFile, keptFile } from "./kept_files.js"
 import { FormSender } from "./upload_form.js"
 import { FrameSender } from "./upload_frames.js"
@@ -12,6 +13,7 @@ export class Uploads {
   #chats
   #connection
   #contents = new Map() // upload id -> File
+  #added = new Map() // upload id -> File, for as long as it is on a shelf of this page
   #passwords = new Map()
   #frames
   #forms
@@ -31,8 +33,24 @@ export class Uploads {
   /** Takes in a file that has just been put on the shelf under this id. */
   add(id, file) {
     this.#contents.set(id, file)
+    this.#added.set(id, file)
     void keepFile(id, file)
     this.#start(id)
+  }
+
+  /** Resolves to whether a file is on this shelf already, byte by byte; null where none there has its name and size. */
+  compare(shelf, file) {
+    const alike = shelf.filter((one) => isUsable(one) && one.name === file.name && one.size === file.size)
+    return alike.length > 0 ? this.#isAmong(alike, file) : null
+  }
+
+  async #isAmong(alike, file) {
+    const sha256 = await sha256Of(file)
+    for (const one of alike) {
+      const added = this.#added.get(one.id)
+      if ((one.sha256 ?? (added && (await sha256Of(added)))) === sha256) return true
+    }
+    return false
   }
 
   /** Tries a file once more that failed for a reason that may have passed. */
@@ -54,6 +72,7 @@ export class Uploads {
     if (document && ["waiting", "sending"].includes(status)) call("DELETE", `/api/document/${document}/`).catch(() => null)
     this.#frames.drop(id)
     this.#forms.drop(id)
+    this.#added.delete(id)
     this.#forget(id)
   }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.page.conftest import Visitor
@@ -78,6 +79,25 @@ def test_several_files_and_a_text_file_are_asked_about_together(visitor: Visitor
     visitor.wait_until("done", 1)
     expect(visitor.turn().locator(".about li")).to_have_text(["lighthouse.pdf"])
     expect(visitor.turn().locator(".answer-text")).to_contain_text("forty-two metres")
+
+
+@pytest.mark.parametrize("way", ["socket", "form"])
+def test_the_same_file_once_more_is_here_already_and_another_of_its_name_is_not(visitor: Visitor, way: str) -> None:
+    page = visitor.page
+    if way == "form":
+        page.add_init_script("sessionStorage.setItem('miva.cut', '1')")
+        page.route_web_socket("**/ws/chat/", lambda socket: None)
+    visitor.open()
+    visitor.drop(("tea.txt", b"Ilam."), ("tea.txt", b"Ilam."))
+    expect(page.locator("#notice")).to_have_text("tea.txt is here already.")
+    expect(page.locator(".chip")).to_have_count(1)
+    expect(visitor.chip("tea.txt")).to_contain_text("1 page")
+    visitor.ask("Where?")
+    expect(page.locator("#notice")).to_be_hidden()
+    visitor.drop(("tea.txt", b"Ilam."))
+    expect(page.locator("#notice")).to_have_text("tea.txt is here already.")
+    visitor.drop(("tea.txt", b"Assam"))
+    expect(page.locator(".chip")).to_have_count(2)
 
 
 def test_enter_sends_and_shift_enter_breaks_the_line(scripted: Visitor) -> None:
