@@ -3,11 +3,15 @@
 /** What a browser calls the end of a connection that just broke. */
 export const LOST_CODE = 1006
 
+/** What this page calls it when the browser says that the device has no network. */
+export const OFFLINE_CODE = 0
+
 const FIRST_PAUSE_MS = 500
 const LONGEST_PAUSE_MS = 30_000
 
 // words: what happened. slow: wait long at once. refused: what was sent last is the reason. login: see who speaks now.
 const CLOSES = {
+  [OFFLINE_CODE]: { words: "This device is offline." },
   1001: { words: "The server is restarting." },
   1008: { words: "The server could not make sense of what this page sent.", slow: true, refused: true },
   1009: { words: "The question was too large for the server.", refused: true },

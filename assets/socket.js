@@ -1,7 +1,7 @@
 // The connection to the server: opens a line, opens it again when it breaks, and carries frames both ways.
 // A line is a WebSocket, or where sockets are cut, its twin over HTTP; then a socket is tried again from time to time.
 
-import { LOST_CODE, meaningOf, pauseBefore } from "./closes.js"
+import { LOST_CODE, meaningOf, OFFLINE_CODE, pauseBefore } from "./closes.js"
 import { SocketLine } from "./socket_line.js"
 import { TwinLine } from "./twin_line.js"
 import { frameLog } from "./wire_log.js"
@@ -42,7 +42,7 @@ export class Connection {
     this.#addresses = addresses
     this.#events = events
     addEventListener("online", () => this.#wake())
-    addEventListener("offline", () => this.#line?.check())
+    addEventListener("offline", () => this.#offline())
     addEventListener("pageshow", ({ persisted }) => persisted && this.#wake())
     document.addEventListener("resume", () => this.#wake())
     document.addEventListener("visibilitychange", () => (document.hidden ? this.#line?.rest() : this.#wake()))
@@ -92,6 +92,14 @@ export class Connection {
       this.#line.check()
       if (!this.#line.carriesBytes) this.#trySocketIn(0)
     }
+  }
+
+  // A socket may take minutes to notice; should the browser be wrong, the next try is up in a moment.
+  #offline() {
+    if (!this.#isOpen) return
+    const line = this.#line
+    line.close()
+    this.#closed(line, OFFLINE_CODE)
   }
 
   #socket() {

@@ -49,7 +49,17 @@ class AdminSignInForm(SignInForm, AdminAuthenticationForm):
     """The admin's sign-in, with the same limits."""
 
 
-class SignUpForm(forms.Form):
+class _FirstFieldFocused(forms.Form):
+    """Puts the cursor into its first field, or after a mistake into the first that is wrong."""
+
+    def get_context(self) -> dict[str, Any]:
+        """What the form is drawn with."""
+        first = next((name for name in self.fields if self.is_bound and name in self.errors), next(iter(self.fields)))
+        self.fields[first].widget.attrs["autofocus"] = True
+        return super().get_context()
+
+
+class SignUpForm(_FirstFieldFocused):
     """E-mail, username and password of a new account."""
 
     email = forms.EmailField(

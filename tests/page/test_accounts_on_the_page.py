@@ -57,6 +57,18 @@ def test_alice_signs_up_signs_in_and_signs_out(visitor: Visitor) -> None:
     expect(page.get_by_role("link", name="Sign in")).to_be_visible()
 
 
+def test_signing_up_begins_in_the_first_field_and_goes_on_in_the_first_that_is_wrong(visitor: Visitor) -> None:
+    page = visitor.page
+    page.goto(visitor.url + "accounts/signup/")
+    expect(page.locator("[name=email]")).to_be_focused()
+    page.locator("[name=email]").fill("greta@example.org")
+    page.locator("[name=username]").fill("greta")
+    page.locator("[name=password]").fill("12345678")
+    page.locator("[name=password]").press("Enter")
+    expect(page.locator("[name=password]")).to_have_attribute("aria-invalid", "true")
+    expect(page.locator("[name=password]")).to_be_focused()
+
+
 def test_what_a_guest_dropped_can_be_asked_about_after_signing_in_elsewhere(
     visitor: Visitor, context: BrowserContext, product: Product
 ) -> None:

@@ -351,6 +351,7 @@ def test_a_file_says_how_far_it_is(modules: Page, events: list[dict[str, Any]], 
 @pytest.mark.parametrize(
     ("code", "words", "refused"),
     [
+        (0, "offline", False),
         (1001, "restarting", False),
         (1006, "is lost", False),
         (1008, "could not make sense", True),

@@ -6,7 +6,7 @@ import re
 from io import BytesIO
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import BrowserContext, expect
 from PyPDF2 import PdfReader, PdfWriter
 
 from miva.documents.refusal import LOCKED_FOR_GOOD
@@ -163,6 +163,16 @@ def test_an_engines_failure_is_told_and_the_question_can_be_asked_again(scripted
     page.get_by_role("button", name="Ask again").click()
     expect(page.locator(".turn")).to_have_count(1)
     scripted.wait_until("failed")
+
+
+def test_a_device_that_goes_offline_is_said_to_be_at_once(visitor: Visitor, context: BrowserContext) -> None:
+    page = visitor.open()
+    context.set_offline(True)
+    expect(page.locator("#connection")).to_have_text("Not connected", timeout=2_000)
+    expect(page.locator("#banner")).to_contain_text("This device is offline.")
+    context.set_offline(False)
+    visitor.wait_until_connected()
+    expect(page.locator("#banner")).to_be_hidden()
 
 
 def test_stop_ends_the_answer_here_and_at_the_engine(scripted: Visitor, scripted_engine: ScriptedEngine) -> None:
