@@ -4,6 +4,7 @@ import { Asker } from "./asking.js"
 import { Chats } from "./chats.js"
 import { Composer } from "./composer.js"
 import { ConnectionView } from "./connection_view.js"
+import { DeletedFiles } from "./deleted.js"
 import { newId } from "./dom.js"
 import { takeDrops } from "./drop.js"
 import { helloOf, isSame, isStillThem } from "./hello.js"
@@ -49,7 +50,11 @@ const connection = new Connection(
       if (state.kind === "signed out") forget()
       drawSoon()
     },
-    onFrame: (frame) => (frame.type === "hello" ? meet(frame) : hear(frame)),
+    onFrame: (frame) => {
+      if (frame.type === "hello") return meet(frame)
+      hear(frame)
+      return void deletedFiles.hear(frame)
+    },
     onClosed: ({ words, refused, login }) => {
       hasLoginEnded ||= login
       uploads.closed()
@@ -68,6 +73,7 @@ const reader = new LogReader(chats, connection, {
   settled: (conversation) => navigation.settle(conversation),
 })
 const names = new DocumentNames(chats)
+const deletedFiles = new DeletedFiles(chats)
 const navigation = new Navigation(chats, uploads, {
   follow: (chat) => reader.follow(chat),
   moved: () => {

@@ -32,7 +32,7 @@ export class Asker {
   again(id) {
     const { chat, turn } = this.#chats.find(id)
     const unreadable = chat.shelf.filter((file) => !isUsable(file)).map((file) => file.id)
-    const documents = turn.documents.filter(({ upload }) => !unreadable.includes(upload))
+    const documents = turn.documents.filter(({ upload, document }) => !unreadable.includes(upload) && !chat.gone.includes(document))
     this.#chats.tell({ type: "asked", conversation: chat.conversation, id: newId(), message: turn.message, documents })
     this.sendWhatCanGo()
   }

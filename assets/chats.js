@@ -1,6 +1,6 @@
 // The conversations that this page has open: their transcripts and shelves, and which of them is shown.
 
-import { drop } from "./in_use.js"
+import { drop, lose } from "./in_use.js"
 import { emptyShelf, shelve } from "./shelf.js"
 import { apply, emptyTranscript } from "./transcript.js"
 import { isOpen } from "./turn.js"
@@ -16,8 +16,8 @@ export class Chats {
   }
 
   /**
-   * All of them: {conversation, transcript, shelf, dropped, isOpening, isRecalling}; `dropped` are documents that were
-   * taken off here, the last two hold while the server is to tell what is in it, and while its messages are fetched
+   * All of them: {conversation, transcript, shelf, dropped, gone, isOpening, isRecalling}; `dropped` are documents that
+   * were taken off here, `gone` those that the server has not any more, the last two hold while the server is to tell what is in it, and while its messages are fetched
    * because the log does not hold them any more.
    */
   get all() {
@@ -68,8 +68,9 @@ export class Chats {
       const transcript = apply(chat.transcript, event)
       const shelf = shelve(chat.shelf, event)
       const dropped = drop(chat.dropped, event)
+      const gone = lose(chat.gone, event)
       const isRecalling = event.type === "gap" || (chat.isRecalling && event.type !== "recalled")
-      this.#byLabel.set(label, { ...chat, transcript, shelf, dropped, isRecalling })
+      this.#byLabel.set(label, { ...chat, transcript, shelf, dropped, gone, isRecalling })
     }
     this.#changed(event)
   }
@@ -80,7 +81,7 @@ export class Chats {
 
   #add(label, isOpening) {
     if (this.#byLabel.has(label)) return
-    const empty = { transcript: emptyTranscript(label), shelf: emptyShelf(), dropped: [], isRecalling: false }
+    const empty = { transcript: emptyTranscript(label), shelf: emptyShelf(), dropped: [], gone: [], isRecalling: false }
     this.#byLabel.set(label, { conversation: label, ...empty, isOpening })
   }
 }

@@ -2,7 +2,7 @@
 //
 //   waiting -> sending -> reading -> indexing -> ready | locked (a password is needed) | failed
 // Events are the server's `progress` and `document` frames, and the page's own: added, sending, paused, ready, failed,
-// removed.
+// removed, deleted (at the server), asked.
 
 /** No files yet. */
 export const emptyShelf = () => []
@@ -44,10 +44,14 @@ export const isTryingPassword = (file) => file.passwordTried && !isSettled(file)
 export function shelve(files, event) {
   if (event.type === "added") return [...files, newFile(event)]
   if (event.type === "asked") return files.every(({ wasAsked }) => wasAsked) ? files : files.map(asked)
+  if (event.type === "deleted") return files.map((file) => (event.documents.includes(file.document) ? deleted(file) : file))
   if (event.type === "removed") return files.filter((file) => file.id !== event.id)
   if (!Object.hasOwn(handlers, event.type) || !files.some(({ id }) => id === event.id)) return files
   return files.map((file) => (file.id === event.id ? handlers[event.type](file, event) : file))
 }
+
+// It stays in sight until the next question is asked without it.
+const deleted = (file) => ({ ...handlers.failed(file, { code: "deleted", message: "This file was deleted." }), wasAsked: false })
 
 const asked = (file) => ({ ...file, wasAsked: true })
 

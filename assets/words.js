@@ -44,6 +44,12 @@ export function fileInWords(file) {
 
 const failureInWords = ({ error: { code, message } }) => message ?? fileErrorInWords(code)
 
+/** Why a question was not answered: these of its files, {name}, are not at the server any more; a name may be null. */
+export function deletedInWords(files) {
+  const names = files.map(({ name }) => name ?? "a file").map(plainName)
+  return `This was not answered, because ${names.join(" and ")} ${names.length > 1 ? "were" : "was"} deleted.`
+}
+
 /** What stands for all files together that could not be read. */
 export const unreadCountInWords = (count) => (count === 1 ? "1 file could not be read" : `${count} files could not be read`)
 

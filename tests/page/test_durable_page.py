@@ -112,6 +112,35 @@ def test_names_of_documents_are_there_again_after_a_reload(visitor: Visitor, con
     expect(visitor.turn().locator(".about li")).to_have_text(["tea.pdf"])
 
 
+def test_a_file_that_was_deleted_elsewhere_is_named_and_left_out_of_the_next_question(
+    visitor: Visitor, context: BrowserContext
+) -> None:
+    page = visitor.open()
+    visitor.drop(("tea.txt", b"The tea comes from the hills of Ilam."), ("cake.txt", b"The cake comes from Linz."))
+    visitor.ask("Where does the tea come from?")
+    visitor.wait_until("done")
+    other = Visitor(context.new_page(), page.url)
+    other.open()
+    expect(other.page.locator(".chip")).to_have_count(2)
+    page.evaluate(
+        """async () => {
+            const { call } = await import("/static/http.js")
+            const { answer } = await call("GET", "/api/document/")
+            await call("DELETE", `/api/document/${answer.find(({ name }) => name === "tea.txt").id}/`)
+        }"""
+    )
+    for number, one in enumerate((other, visitor), 1):
+        one.ask("And where does the cake come from?")
+        one.wait_until("failed")
+        expect(one.turn().locator(".status")).to_have_text("This was not answered, because tea.txt was deleted.")
+        if one is visitor:
+            expect(one.chip("tea.txt")).to_contain_text("This file was deleted.")
+        one.page.get_by_role("button", name="Ask again").click()
+        one.wait_until("done", number)
+        expect(one.turn(number).locator(".answer-text")).to_contain_text("Linz")
+        expect(one.page.locator(".chip-name")).to_have_text(["cake.txt"])
+
+
 def test_another_tab_asks_about_the_files_that_it_shows(visitor: Visitor, context: BrowserContext) -> None:
     page = visitor.open()
     tea, cake = make_pdf(["The tea comes from the hills of Ilam."]), make_pdf(["The cake comes from the town of Linz."])

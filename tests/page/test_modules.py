@@ -245,14 +245,14 @@ def test_what_is_shown_is_what_a_question_will_be_about(
     modules: Page, events: Frames, shelf: Frames, dropped: list[str], shown: list[str], named: list[str]
 ) -> None:
     found = modules.evaluate(
-        """async ([events, shelf, dropped]) => {
+        """async ([events, shelf, dropped, gone]) => {
             const { emptyTranscript, apply } = await import("/static/transcript.js")
             const { documentsToName, filesInUse } = await import("/static/in_use.js")
-            const chat = { transcript: events.reduce(apply, emptyTranscript("c")), shelf, dropped }
+            const chat = { transcript: events.reduce(apply, emptyTranscript("c")), shelf, dropped, gone }
             const shown = filesInUse(chat).map(({ name, status }) => `${name} ${status}`)
             return [shown, documentsToName(chat).map(({ upload, document }) => upload ?? document)]
         }""",
-        [events, shelf, dropped],
+        [events, shelf, dropped, []],
     )
     assert found == [shown, named]
 
