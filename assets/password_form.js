@@ -43,9 +43,11 @@ export class PasswordForm {
     this.#field.setAttribute("aria-invalid", isWrong)
     if (isWrong) this.#field.setAttribute("aria-describedby", this.#wrong.id)
     else this.#field.removeAttribute("aria-describedby")
-    if (isWrong && wasTrying && hasFocus(this.element)) {
+    if (!isWrong || !wasTrying) return
+    if (hasFocus(this.element)) {
       this.#field.focus()
       this.#field.select()
     }
+    this.element.scrollIntoView({ block: "nearest" }) // it has grown by the sentence
   }
 }

@@ -5,7 +5,7 @@ import { hasFocus, passFocusTo } from "./focus.js"
 import { PasswordForm } from "./password_form.js"
 import { plainName } from "./plain_name.js"
 import { isSettled, isTryingPassword, mayBeTriedAgain } from "./shelf.js"
-import { fileInWords } from "./words.js"
+import { fileInWords, newsInWords } from "./words.js"
 
 /**
  * `list` is a <ul>; `actions` are remove(id), unlock(id, password), retry(id), and left(), called where what was pressed is
@@ -97,7 +97,7 @@ class Chip {
       this.#bar.removeAttribute("value") // under way, nobody knows how far
     }
     this.#drawWayOn(file)
-    if (isNews && isSettled(file)) this.#announce(`${plainName(file.name)}: ${fileInWords(file)}`)
+    if (isNews && isSettled(file)) this.#announce(`${plainName(file.name)}: ${newsInWords(file)}`)
   }
 
   #drawWayOn(file) {

@@ -35,12 +35,15 @@ export function fileInWords(file) {
   if (status === "sending") return `sending, ${Math.floor((100 * done) / total)} % of ${sizeInWords(file.size)}`
   if (status === "reading") return total > 0 ? `reading page ${number.format(done)} of ${number.format(total)}` : "reading…"
   if (status === "indexing") return "almost ready…"
-  if (status === "locked") return file.passwordTried ? WRONG_PASSWORD : "locked with a password"
+  if (status === "locked") return "locked with a password"
   if (status === "inherited") return "from this conversation"
   if (status === "known") return "Still used here. A new chat, or another file, leaves it out."
   if (status === "ready") return file.pages ? pagesInWords(file.pages) : "ready"
   return failureInWords(file)
 }
+
+/** What is said of a file that needs nobody, or a person: as under its name, but that a password was wrong. */
+export const newsInWords = (file) => (file.status === "locked" && file.passwordTried ? WRONG_PASSWORD : fileInWords(file))
 
 const failureInWords = ({ error: { code, message } }) => message ?? fileErrorInWords(code)
 
