@@ -10,6 +10,8 @@ import pytest
 from tests.engine.running import Engine
 from tests.engine.wrapping import pdf, wrap
 
+STAFF = [("Ben Hill", "mill"), ("Cora Dale", "harbour"), ("Anna Brook", "office")]
+
 
 async def ask(engine: Engine, question: str, *pages: str) -> dict[str, Any]:
     """The answer to a question about a PDF of these pages; each source's quote stands where it says."""
@@ -81,3 +83,19 @@ async def test_of_a_long_list_the_first_lines_are_quoted(shared_engine: Engine) 
     found = quotes(await ask(shared_engine, "What does the ferry carry?", page))
     assert found[0].startswith("The ferry carries: • goods of class A")
     assert found[0].endswith("• goods of class E")
+
+
+async def test_what_stands_on_several_pages_is_cited_from_the_first(shared_engine: Engine) -> None:
+    pages = [
+        "The harbour has a crane that two can move. The ferry sails at noon on every working day.",
+        "It is blue. The ferry sails at noon on every working day.",
+    ]
+    answer = await ask(shared_engine, "When does the ferry sail?", *pages)
+    assert answer["sources"][0]["page"] == 1
+
+
+async def test_what_is_said_of_several_is_cited_where_it_is_said_of_the_one_asked_about(shared_engine: Engine) -> None:
+    pages = [f"{name} works in the {place}. The salary is 3,000 euros a month." for name, place in STAFF]
+    pages += [f"Ship {number} carries timber." for number in range(8)]
+    answer = await ask(shared_engine, "What is the salary of Anna Brook?", *pages)
+    assert next(source["page"] for source in answer["sources"] if "salary" in source["quote"]) == 3
