@@ -143,11 +143,13 @@ def _quote(found: Found, documents: Sequence[Asked]) -> Answer:
 
 
 def _sources(documents: Sequence[Asked], quoted: Sequence[Quote], hits: Sequence[SentenceHit]) -> list[Source]:
-    """What was quoted, then the best sentence of each further page, up to `SOURCES` in all."""
+    """What was quoted, then the best sentence of each further page that speaks about the question or holds a word of
+    it, up to `SOURCES` in all."""
     sources = [(quote.document, quote.passage) for quote in quoted]
     pages = {(number, passage.page) for number, passage in sources}
     for hit in hits:
-        if len(sources) < SOURCES and (hit.document, hit.passage.page) not in pages:
+        is_about_it = hit.coverage > 0 or hit.relevance >= 0.5
+        if is_about_it and len(sources) < SOURCES and (hit.document, hit.passage.page) not in pages:
             pages.add((hit.document, hit.passage.page))
             sources.append((hit.document, hit.passage))
     return [_source(documents[number], passage) for number, passage in sources]

@@ -99,3 +99,9 @@ async def test_what_is_said_of_several_is_cited_where_it_is_said_of_the_one_aske
     pages += [f"Ship {number} carries timber." for number in range(8)]
     answer = await ask(shared_engine, "What is the salary of Anna Brook?", *pages)
     assert next(source["page"] for source in answer["sources"] if "salary" in source["quote"]) == 3
+
+
+async def test_a_page_that_has_nothing_to_do_with_the_question_is_no_source(shared_engine: Engine) -> None:
+    pages = ["The launch code of Hermes is 4711.", "Cheese tastes good.", "Hermes was built in a yard."]
+    answer = await ask(shared_engine, "What is the launch code of Hermes?", *pages)
+    assert [source["page"] for source in answer["sources"]] == [1, 3]
