@@ -153,8 +153,8 @@ def as_history(newest_first: Iterable[Sequence[str]]) -> list[dict[str, str]]:
 
 def record_turn(turn_id: UUID, answer: str, sources: Sequence[Source]) -> int:
     """Stores a turn's question and answer, within the caller's transaction; returns the answer's message id."""
-    query = f"SELECT conversation_id, message FROM {_TURN} WHERE id = %s"  # noqa: S608
-    [(found, question)] = plain_sql.rows(query, (turn_id,))
+    query = f"SELECT conversation_id, message, created_at FROM {_TURN} WHERE id = %s"  # noqa: S608
+    [(found, question, asked_at)] = plain_sql.rows(query, (turn_id,))
     conversation_id = plain_sql.uuid_of(found)
     _touch(conversation_id, question)
     query = (
@@ -163,6 +163,7 @@ def record_turn(turn_id: UUID, answer: str, sources: Sequence[Source]) -> int:
     )
     names = [name for (name,) in plain_sql.rows(query, (turn_id,))]
     asked = _message(conversation_id, Message.Role.USER, question, files=names, turn_id=turn_id)
+    asked.created_at = plain_sql.moment_of(asked_at)
     answered = _message(conversation_id, Message.Role.ASSISTANT, answer, sources=list(sources), turn_id=turn_id)
     return Message.objects.bulk_create([asked, answered])[1].pk
 

@@ -9,6 +9,7 @@ from django.contrib.auth.models import AbstractUser, UserManager
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models.functions import Lower
+from django.utils import timezone
 
 
 class AccountManager(UserManager["User"]):
@@ -171,7 +172,8 @@ class Message(models.Model):
     """Names of the files that came with a question."""
     sources = models.JSONField(default=list, blank=True)
     """[{document, name, page, quote}] behind an answer."""
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    """Of a question when it was asked, of an answer when it was whole."""
 
     class Meta:
         ordering = ["id"]

@@ -10,6 +10,7 @@ import json
 import logging
 import threading
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -63,6 +64,12 @@ def listed(value: str | None) -> list[Any]:
 def uuid_of(value: UUID | str) -> UUID:
     """An id as it came from the database, which may have no type of its own for it."""
     return value if isinstance(value, UUID) else UUID(value)
+
+
+def moment_of(value: datetime | str) -> datetime:
+    """A moment as it came from the database, which may keep it as text, and knows of no time zone but UTC then."""
+    moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def from_now(seconds: float) -> tuple[str, list[str | float]]:

@@ -15,7 +15,7 @@ from tests.engines import ScriptedEngine, scripted_engine
 from tests.product import PATIENCE_S, Product, free_port
 from tests.reading.streams import token_of_somebody
 from tests.turns.teller import Teller
-from tests.turns.workers import ask, ended, kinds, messages, open_socket, until, workers
+from tests.turns.workers import ask, ended, kinds, messages, open_socket, rows, until, workers
 
 
 class Breaks:
@@ -109,3 +109,19 @@ async def test_a_dialect_that_cannot_take_words_back_fails_at_once(only: Product
         assert [frame["type"] for frame in found] == ["welcome", "thinking", "stream", "error"]
         assert found[-1]["code"] == "engine_error"
     assert script.asked == 1
+
+
+async def test_a_question_is_of_the_moment_when_it_was_asked(only: Product, port: int) -> None:
+    async def slow(_: ScriptedEngine, connection: ServerConnection, __: str) -> None:
+        await asyncio.sleep(1)
+        await connection.send('{"type": "done", "response": "at last"}')
+
+    async with scripted_engine(slow, port=port), open_socket(only.socket_url, "miva.v1") as socket:
+        await socket.send(ask(1, "moments"))
+        await until(socket, "done", "error")
+    query = (
+        "SELECT m.created_at, t.created_at FROM miva_message AS m JOIN miva_turn AS t ON t.id = m.turn_id"
+        " WHERE t.client_id = 'moments 1' ORDER BY m.id"
+    )
+    [(question, asked), (answer, _)] = rows(only, query)
+    assert question == asked < answer
