@@ -61,10 +61,10 @@ class ScriptedEngine:
             case "endless":
                 self._speak_until_cancelled(line)
             case "hostile":
-                _say(line, type="stream", content=HOSTILE)
+                _say(line, type="stream", content=f"{HOSTILE} **bold**")
                 time.sleep(0.3)  # so that the page draws the text before the end replaces it
                 sources = [{"document": "d", "name": HOSTILE, "page": 1, "quote": HOSTILE}]
-                _say(line, type="done", response=HOSTILE, sources=sources)
+                _say(line, type="done", response=f"{HOSTILE} **bold**", sources=sources)
             case "untyped":
                 line.send(json.dumps({"response": f"one {HOSTILE}"}))
                 line.send("two")

@@ -50,7 +50,7 @@ async def test_the_original_is_on_disk_before_reading_begins(sender: Sender) -> 
     with reader.original(document.sha256) as kept:
         assert kept.read() == PDF
     assert sender.files("texts") == []
-    assert sender.files("tmp") == [".lock"]
+    assert set(sender.files("tmp")) <= {".lock"}
     read = await library.finish(document, None, password=None, on_progress=no_progress)
     assert (read.status, read.pages) == ("ready", 2)
 
