@@ -7,6 +7,7 @@ microseconds in a virtual machine, four times a question) is no relay's doing.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -138,11 +139,12 @@ def _cheapest(samples: Mapping[str, list[Cost]]) -> dict[str, Cost]:
 
 
 def _latencies(bench: Bench) -> dict[str, list[Latencies]]:
-    count = 200 if bench.quick else 500
+    # Short rounds, and many: the least of each relay's is then less often of another minute of a shared machine.
+    count = 70 if bench.quick else 170
     seen: dict[str, list[Latencies]] = defaultdict(list)
     starters = {"direct": direct} | rivals(bench)
     with running(bench, starters) as started:
-        for turn, relay in rounds(bench, started):
+        for turn, relay in rounds(bench, started, times=3):
             latencies = load.ping_pong(relay.url, bench.load_core, count, pause_s=PAUSE_S)
             seen[relay.name].append(latencies)
             p50, p95 = (microseconds(seconds * 1e6) for seconds in (latencies.p50, latencies.p95))
@@ -161,7 +163,7 @@ def _apart(p50: Mapping[str, float], added: Mapping[str, float]) -> str:
     ratios = [
         f"{number(added['product'] / value)} × {name}"
         for name, value in added.items()
-        if name != "product" and "product" in added
+        if name != "product" and "product" in added and value > 0
     ]
     over = f"{_listed(added, microseconds)} over direct's {microseconds(p50['direct'])}"
     return f"with the load on a core of its own: {over}" + (f" ({', '.join(ratios)})" if ratios else "")
@@ -171,6 +173,8 @@ def _ratio(what: str, values: Mapping[str, float], other: str, goal: Goal | None
     """The product's value as a multiple of another relay's, where both were measured."""
     if not {"product", other} <= values.keys():
         return []
+    if values[other] <= 0:  # the direct connection's best round was in a quicker minute of the machine
+        return [Figure(what, math.inf, f"× {other}", goal, f"no ratio, {other} seems to add nothing; {detail}")]
     return [Figure(what, values["product"] / values[other], f"× {other}", goal, detail)]
 
 

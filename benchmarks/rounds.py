@@ -33,9 +33,10 @@ def running(bench: Bench, starters: dict[str, Starter]) -> Iterator[list[Relay]]
             raise
 
 
-def rounds(bench: Bench, started: list[Relay]) -> Iterator[tuple[int, Relay]]:
-    """Each relay once a round (with the round's number), each round beginning with another one."""
-    for turn in range(3 if bench.quick else 5):
+def rounds(bench: Bench, started: list[Relay], times: int = 1) -> Iterator[tuple[int, Relay]]:
+    """Each relay once a round (with the round's number), each round beginning with another one; so many `times` the
+    usual number of rounds."""
+    for turn in range(times * (3 if bench.quick else 5)):
         first = turn % len(started)
         for relay in started[first:] + started[:first]:
             yield turn + 1, relay
