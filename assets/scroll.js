@@ -10,6 +10,7 @@ export class Follower {
   #toEnd
   #left
   #isFollowing = true
+  #at = 0
 
   /** `box` scrolls; `toEnd` is the button that is shown while the reader is elsewhere; `left()` is called as it goes. */
   constructor(box, toEnd, left) {
@@ -26,8 +27,9 @@ export class Follower {
    * that has come to its end: what comes in below it, its sources, does not push it out of sight.
    */
   settle(finished = null) {
+    const box = this.#box
+    if (box.scrollTop < this.#at) this.#look() // the reader went up, and the event that says so is still to come
     if (this.#isFollowing) {
-      const box = this.#box
       const end = box.scrollHeight - box.clientHeight
       box.scrollTop = finished ? Math.min(end, Math.max(box.scrollTop, topWithin(box, finished))) : end
     }
@@ -42,6 +44,7 @@ export class Follower {
   #look() {
     const { scrollHeight, scrollTop, clientHeight } = this.#box
     this.#isFollowing = scrollHeight - scrollTop - clientHeight <= NEAR_PX
+    this.#at = scrollTop
     if (this.#isFollowing && hasFocus(this.#toEnd)) this.#left()
     this.#toEnd.hidden = this.#isFollowing
   }

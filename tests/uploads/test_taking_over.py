@@ -230,12 +230,20 @@ async def test_deleting_and_sending_at_the_same_moment_in_any_order(sender: Send
         await assert_whole(bob.owner_id, after, text)
 
 
-async def test_a_document_that_is_deleted_while_it_is_read_leaves_nothing(sender: Sender) -> None:
+async def test_a_document_that_is_deleted_while_it_is_read_leaves_nothing(
+    sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
     document = await begun(sender)
-    reading = asyncio.create_task(library.finish(document, None, password=None, on_progress=no_progress))
-    await library.forget(sender.owner_id, document.pk)
+    read = reader.read
+
+    async def read_and_deleted(*args: Any, **kwargs: Any) -> reader.Reading:
+        reading = await read(*args, **kwargs)
+        await library.forget(sender.owner_id, document.pk)
+        return reading
+
+    monkeypatch.setattr(reader, "read", read_and_deleted)
     with pytest.raises(errors.NotFound):
-        await reading
+        await library.finish(document, None, password=None, on_progress=no_progress)
     assert sender.files("documents") == sender.files("texts") == []
 
 
