@@ -16,9 +16,9 @@ export class Chats {
   }
 
   /**
-   * All of them: {conversation, transcript, shelf, dropped, gone, isOpening, isRecalling}; `dropped` are documents that
-   * were taken off here, `gone` those that the server has not any more, the last two hold while the server is to tell what is in it, and while its messages are fetched
-   * because the log does not hold them any more.
+   * All of them: {conversation, transcript, shelf, dropped, gone, isOpening, isRecalling}. `dropped` are documents that
+   * were taken off here, `gone` those that the server has not any more; `isOpening` holds while the server is to tell
+   * what is in it, `isRecalling` while its messages are fetched because the log does not hold them any more.
    */
   get all() {
     return [...this.#byLabel.values()]

@@ -16,7 +16,8 @@ import psycopg
 
 from benchmarks.bench import Bench
 from benchmarks.evaluation.minilm import Vectors
-from miva.engine.search import Asked, best_chunks
+from miva.engine.asked import Asked
+from miva.engine.chunk_ranking import best_chunks
 from miva.engine.stores.base import Library, VectorStore
 from miva.engine.stores.choose import open_stores
 from miva.engine.stores.sqlite_index import SqliteIndex

@@ -8,9 +8,11 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from miva.engine import comparing, front_questions, overview, place_questions
+from miva.engine.asked import Asked
 from miva.engine.llm.task import Excerpt
 from miva.engine.quoting import Quote, quotes
-from miva.engine.search import Asked, Embed, Found, SentenceHit, find, names_only
+from miva.engine.search import Found, find
+from miva.engine.sentence_ranking import Embed, SentenceHit, names_only
 from miva.engine.stores.base import Passage
 from miva.engine.text import MAX_QUESTION, STOP_WORDS, fold, one_line, query_terms
 

@@ -7,9 +7,9 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from miva.engine.asked import Asked
 from miva.engine.envelope import parse
 from miva.engine.frames import FrameError
-from miva.engine.search import Asked
 from miva.engine.shelf import Shelf
 from miva.engine.stores.base import Index
 from miva.engine.stores.sqlite_index import SqliteIndex

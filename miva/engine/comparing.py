@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from miva.engine import overview
-from miva.engine.search import Asked
+from miva.engine.asked import Asked
 from miva.engine.text import fold
 
 INTRODUCTION = "I cannot compare documents in my own words; this is what each of them says:"

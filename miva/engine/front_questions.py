@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from miva.engine import front, overview
-from miva.engine.search import Asked
+from miva.engine.asked import Asked
 from miva.engine.stores.base import Index, Passage
 from miva.engine.text import STOP_WORDS, fold
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from miva.engine.embedding.queue import EmbeddingQueue
-from miva.engine.search import Embed
+from miva.engine.sentence_ranking import Embed
 from miva.engine.vectors import DIMENSION, Vectors
 
 logger = logging.getLogger("miva.engine")

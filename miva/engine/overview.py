@@ -8,8 +8,8 @@ from typing import TypeVar
 
 from miva.engine import central, front
 from miva.engine import parts as parts_of
+from miva.engine.asked import Asked
 from miva.engine.parts import Part
-from miva.engine.search import Asked
 from miva.engine.stores.base import Index, Passage
 from miva.engine.text import STOP_WORDS, fold, one_line, plain_words
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from miva.engine import central, overview, parts
-from miva.engine.search import Asked
+from miva.engine.asked import Asked
 from miva.engine.stores.base import Passage
 from miva.engine.text import fold, plain_words
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice, takewhile
 
+from miva.engine.asked import Asked
 from miva.engine.passages import ends_sentence
-from miva.engine.search import Asked, SentenceHit
+from miva.engine.sentence_ranking import SentenceHit
 from miva.engine.stores.base import Index, Passage
 from miva.engine.text import count_tokens
 

@@ -12,6 +12,7 @@ from typing import ParamSpec, TypeVar
 
 from miva.engine import descriptors
 from miva.engine.answer import Answer, compose, leans_on_another
+from miva.engine.asked import Asked
 from miva.engine.attachments import Attached, Attachments, Conversation
 from miva.engine.embedding.queue import EmbeddingQueue
 from miva.engine.frames import FrameError, Question
@@ -19,7 +20,6 @@ from miva.engine.intake import Intake, Report
 from miva.engine.llm.task import Excerpt, Message
 from miva.engine.meaning import Meaning
 from miva.engine.prose import Speaker
-from miva.engine.search import Asked
 from miva.engine.stores.base import Index, Library, StoreError, VectorStore
 from miva.engine.stores.matrix_vectors import VectorsInMemory
 from miva.engine.text import one_line

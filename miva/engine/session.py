@@ -17,10 +17,10 @@ from websockets.exceptions import ConnectionClosed
 
 from miva.engine import frames
 from miva.engine.answer import Answer
+from miva.engine.asked import Asked
 from miva.engine.attachments import Conversation
 from miva.engine.frames import FrameError
 from miva.engine.intake import Intake
-from miva.engine.search import Asked
 from miva.engine.service import FEW_CHUNKS, Service
 from miva.engine.stores.base import StoreError
 

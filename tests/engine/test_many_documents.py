@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
+from miva.engine.asked import Asked
 from miva.engine.descriptors import Descriptors
 from miva.engine.embedding.queue import EmbeddingQueue
 from miva.engine.frames import Options, Question
 from miva.engine.prose import Speaker
-from miva.engine.search import Asked
 from miva.engine.service import Service
 from miva.engine.stores.base import Draft
 from miva.engine.stores.matrix_vectors import VectorFiles

@@ -15,10 +15,10 @@ from websockets.typing import Subprotocol
 
 from miva.engine import service as service_module
 from miva.engine import session as session_module
+from miva.engine.asked import Asked
 from miva.engine.embedding.queue import EmbeddingQueue
 from miva.engine.frames import FrameError, Options, Question
 from miva.engine.prose import Speaker
-from miva.engine.search import Asked
 from miva.engine.service import Service
 from miva.engine.session import Session
 from miva.engine.stores.base import Draft, StoreError

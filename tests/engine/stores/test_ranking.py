@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from miva.engine import search
-from miva.engine.search import Asked
+from miva.engine import chunk_ranking
+from miva.engine.asked import Asked
 from miva.engine.stores.base import Index, Postings
 from miva.engine.stores.common_words import COMMON
 from miva.engine.stores.matrix_vectors import VectorsInMemory
@@ -186,6 +186,6 @@ def test_a_document_that_is_asked_under_two_names_is_as_near_under_both() -> Non
     index.add_page(1, "The zebra crossing is closed.")
     store.add("document", 0, rows)
     asked = [Asked("document", name, index, store) for name in ("one.pdf", "other.pdf")]
-    near = search._cosines(asked, [(0, 0), (1, 0), (1, 1), (1, 7)], rows[:1])
+    near = chunk_ranking._cosines(asked, [(0, 0), (1, 0), (1, 1), (1, 7)], rows[:1])
     assert near == pytest.approx({(0, 0): 1, (1, 0): 1, (1, 1): float(rows[0] @ rows[1])}, abs=0.01)
     index.close()
