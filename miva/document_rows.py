@@ -150,6 +150,20 @@ def forget_locked() -> None:
             forget_unused(sha256)
 
 
+def describe_as_before(document: Document, engine_keeps: bool) -> bool:
+    """Fills in the same from another document of the owner that is the same file, so that it need not be read again.
+
+    False where there is none, where it would be read differently by now, or where an engine that keeps documents (where
+    `engine_keeps`) has not got it.
+    """
+    same = Document.objects.filter(owner_id=document.owner_id, sha256=document.sha256, text_name="")
+    before = same.filter(status=_Status.READY, **({"chunks__gt": 0} if engine_keeps else {})).first()
+    if before is None or not reader.is_known(document.sha256):
+        return False
+    document.pages, document.characters, document.chunks = before.pages, before.characters, before.chunks
+    return True
+
+
 def describe_text(document: Document, reading: Reading, password: str | None) -> None:
     """Fills in what reading a document showed, and where its text is kept."""
     document.pages, document.characters = len(reading.pages), reading.characters

@@ -214,7 +214,13 @@ async def _begin(owner_id: UUID, received: Received, upload_id: str | None, *, i
 async def _read(
     document: Document, upload_id: str | None, password: str | None, on_progress: StageProgress, index: bool
 ) -> bool:
-    """Reads, stores and indexes; False where this process was not the reader any more."""
+    """Reads, stores and indexes; False where this process was not the reader any more.
+
+    Nothing of that for a file that its owner has already: should the engine have lost it, a question brings it there.
+    """
+    if not password and await in_thread(document_rows.describe_as_before)(document, may_keep_documents()):
+        on_progress("extract", document.pages or 0, document.pages or 0)
+        return await in_thread(document_rows.save)(document, Document.Status.READY)
     ahead = PagesAhead(document.content_id, document.name, str(document.owner_id))
     # What a password opens is kept under another id, which is known only when it has been read.
     goes_ahead = index and not password and document.media_type == PDF and may_keep_documents()

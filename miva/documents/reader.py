@@ -109,6 +109,11 @@ def known(sha256: str) -> Reading | None:
     return store.load(store.text_name(sha256, current_limits()))
 
 
+def is_known(sha256: str) -> bool:
+    """Whether `known` has the text, without reading it; blocks for as long as a disk does."""
+    return store.holds(store.text_name(sha256, current_limits()))
+
+
 def _decode_in_pool(content: str, name: str, declared: str) -> Future[Received]:
     running = _get_running()
     return base64_intake.decode_in_pool(running.pool, running.folder, content, name=name, declared=declared)

@@ -134,6 +134,11 @@ def load(name: str) -> Reading | None:
     return reading
 
 
+def holds(name: str) -> bool:
+    """Whether a text is kept under a storage name."""
+    return _cache.get(name) is not None or default_storage.exists(name)
+
+
 def save(name: str, reading: Reading, folder: Path, *, is_locked: bool) -> None:
     """Keeps a text, written in `folder` first; `is_locked` says that a password was needed for it.
 

@@ -118,7 +118,9 @@ async def test_a_store_that_fails_at_a_document_costs_one_error_and_the_connecti
             await client.store(pages)
             assert "“The ibis wades at dawn.”" in (await client.ask("ibis?", documents=[document]))["message"]
         log = engine.stop()
-    assert log.count("no such table") == 1
+    told = [line for line in log.splitlines() if "no such table" in line]
+    # What the engine still does as it starts may come upon the same trouble, and says so too.
+    assert len([line for line in told if "Documents without vectors" not in line]) == 1
     assert "Traceback" not in log
 
 
