@@ -61,11 +61,13 @@ class Sender:
         return await in_thread(Document.objects.get)(pk=id)
 
     async def ended(self, id: UUID) -> Document:
-        """The row once the document is ready or has failed."""
+        """The row once the document is ready or has failed, and its owner was told so."""
 
         async def end() -> Document | None:
             found = await self.document(id)
-            return found if found.status in (Document.Status.READY, Document.Status.FAILED) else None
+            news = [news["document"] for news in self.news if news["kind"] == "document"]
+            is_told = any((one["id"], one["status"]) == (str(id), found.status) for one in news)
+            return found if is_told and found.status in (Document.Status.READY, Document.Status.FAILED) else None
 
         ended: Document = await eventually_async(end)
         return ended

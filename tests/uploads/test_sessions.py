@@ -353,6 +353,7 @@ async def test_a_guests_files_move_to_the_account_with_the_names_that_are_free_t
     assert {row.owner_id for row in rows.values()} == {owner_id}
     assert [rows[session].upload_id for session in (taken, clashing, moving)] == ["u1", "", "u2"]
     sender.owner_id = owner_id
+    sender.listen()
     assert (await sender.open(PDF, "u2")).done == 1000
     assert (await sender.send(PDF, "u2")).document.pk == moving.document.pk
     assert (await sender.ended(moving.document.pk)).status == "ready"
