@@ -55,10 +55,13 @@ def _best(hits: Sequence[SentenceHit]) -> list[SentenceHit]:
 
 
 def _completed(hits: Sequence[SentenceHit], documents: Sequence[Asked]) -> list[Quote]:
-    """The hits, and behind one that promises more than it says what follows it; nothing twice."""
+    """The hits, each with the sentence that says whom it means, the best one with the sentence that goes on about it,
+    too, and one that promises more than it says with what follows it; nothing twice."""
     whole = {(hit.document, hit.passage.number): Quote(hit.document, hit.passage, hit.score) for hit in hits}
     for hit in hits:
-        for passage in _following(documents[hit.document].index, hit.passage):
+        following = _following(documents[hit.document].index, hit.passage)
+        behind = hit.behind if hit is hits[0] else None
+        for passage in filter(None, (hit.before, behind, *following)):
             whole.setdefault((hit.document, passage.number), Quote(hit.document, passage, hit.score))
     return list(whole.values())
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from miva.engine import leaning
 from miva.engine.chunk_ranking import Place
 from miva.engine.passages import is_contents_line
 from miva.engine.stores.base import Passage
@@ -25,6 +26,9 @@ are the same within half a per cent, at twice the processor time."""
 _AS_GOOD = 0.9  # of a better chunk's score: a chunk further in front that says the same is cited instead
 _DEFINING = 0.3
 """What a definition adds to a sentence's score, where one is asked for."""
+_LEANT_ON = 0.5
+"""What a word of the question counts in a sentence that leans on another one, where only the other one has it: "His
+orders were to hold the fort." is about whom the sentence before it names. With 1 the pages are found a little worse."""
 
 Embed: TypeAlias = Callable[[Sequence[str]], Vectors | None]
 """Rows of unit length for some texts, or None while there is no model (or no time for it)."""
@@ -32,14 +36,17 @@ Embed: TypeAlias = Callable[[Sequence[str]], Vectors | None]
 
 @dataclass(frozen=True)
 class SentenceHit:
-    """A sentence, its score, the share of the question (by weight of its terms, 0 to 1) that it holds, and how near it
-    is in meaning (cosine, None without a model)."""
+    """A sentence, its score, the share of the question (by weight of its terms, 0 to 1) that it holds, how near it is
+    in meaning (cosine, None without a model), and, where its chunk has them, the sentence that it leans on and the one
+    that leans on it."""
 
     document: int
     passage: Passage
     score: float
     coverage: float
     cosine: float | None
+    before: Passage | None = None
+    behind: Passage | None = None
 
     @property
     def relevance(self) -> float:
@@ -80,7 +87,8 @@ def best_sentences(
 @dataclass(frozen=True, slots=True)
 class _Candidate:
     """A sentence of a good chunk: the chunk's rank from 0, its score as a share of the best one's, the share of the
-    question that the sentence holds, and whether it defines what the question asks about."""
+    question that the sentence holds, whether it defines what the question asks about, and the neighbours that belong to
+    it, as in `SentenceHit`."""
 
     document: int
     passage: Passage
@@ -88,6 +96,8 @@ class _Candidate:
     share: float
     coverage: float
     defines: bool
+    before: Passage | None
+    behind: Passage | None
 
 
 def _candidates(
@@ -96,7 +106,12 @@ def _candidates(
     """The sentences of the chunks that have a letter, each once, wherever it stands again: where it stands first in
     the document, if what is around it there fits about as well."""
     found: dict[str, tuple[int, Passage, int]] = {}
+    before: dict[tuple[int, int], Passage] = {}
+    behind: dict[tuple[int, int], Passage] = {}
     for rank, ((document, _), score, passages) in enumerate(chunks):
+        for first, second in leaning.pairs(passages):
+            before[document, second.number] = first
+            behind[document, first.number] = second
         for passage in passages:
             if not any(map(str.isalpha, passage.text)):  # bare digits say nothing, whatever was asked
                 continue
@@ -107,16 +122,26 @@ def _candidates(
     asked = sum(value.values()) or 1.0
     top = chunks[0][1] if chunks else 1.0
     matches = which_match([passage.text for _, passage, _ in found.values()], list(value))
+    held = {(document, one.number): terms for (document, one, _), terms in zip(found.values(), matches, strict=True)}
+
+    def coverage(document: int, number: int) -> float:
+        own = held[document, number]
+        other = before.get((document, number))
+        leant_on = held.get((document, other.number), set()) - own if own and other is not None else set()
+        return (sum(value[term] for term in own) + _LEANT_ON * sum(value[term] for term in leant_on)) / asked
+
     return [
         _Candidate(
             document,
             passage,
             rank,
             chunks[rank][1] / top,
-            sum(value[term] for term in matched) / asked,
+            coverage(document, passage.number),
             definition is not None and definition.search(one_line(passage.text)) is not None,
+            before.get((document, passage.number)),
+            behind.get((document, passage.number)),
         )
-        for (document, passage, rank), matched in zip(found.values(), matches, strict=True)
+        for document, passage, rank in found.values()
     ]
 
 
@@ -133,13 +158,17 @@ def _promising(candidates: list[_Candidate]) -> list[_Candidate]:
 def _by_words(one: _Candidate) -> SentenceHit:
     # A long sentence holds more words of any question.
     score = 0.6 * one.coverage + 0.4 * one.share - 0.05 * _length(one)
-    return SentenceHit(one.document, one.passage, score + _worth(one), one.coverage, None)
+    return _hit(one, score, None)
 
 
 def _by_meaning(one: _Candidate, cosine: float) -> SentenceHit:
     # A vector says less the longer its sentence is.
     score = 0.5 * one.coverage + 0.5 * cosine + 0.1 * one.share + 0.05 * _length(one)
-    return SentenceHit(one.document, one.passage, score + _worth(one), one.coverage, cosine)
+    return _hit(one, score, cosine)
+
+
+def _hit(one: _Candidate, score: float, cosine: float | None) -> SentenceHit:
+    return SentenceHit(one.document, one.passage, score + _worth(one), one.coverage, cosine, one.before, one.behind)
 
 
 def _length(one: _Candidate) -> float:
