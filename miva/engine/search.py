@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from miva.engine import figures
 from miva.engine.asked import Asked
 from miva.engine.chunk_ranking import Place, best_chunks
 from miva.engine.definitions import definition_of, topic
@@ -51,5 +52,6 @@ def find(question: str, documents: Sequence[Asked], embed: Embed, context: str =
         weights = {meant.get(term, term): weight for term, weight in weights.items()}
         chunks, rarity = best_chunks(documents, weights, vector, definition)
     value = {term: rarity[term].idf * weight for term, weight in weights.items()}
-    sentences = best_sentences(chunks, value, vector, embed, definition)
+    for_figure = figures.asks_for_one(question)
+    sentences = best_sentences(chunks, value, vector, embed, definition, for_figure=for_figure)
     return Found(sentences, [(place, passages) for place, _, passages in chunks])
