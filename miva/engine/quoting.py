@@ -17,6 +17,7 @@ QUOTES = 3
 _KEEP = 0.45  # a quote must be at least so good, measured by the best one
 _READ = 400  # passages of a page among which what follows a sentence is looked for
 _LIST_LINES = 5
+_HEAD = 3  # passages of a page among which its first sentence stands, behind a running head
 
 _LEAD_IN = re.compile(r"[:\uff1a][\"'”’»)\]]*\Z")
 _QUESTION = re.compile(r"[?\u061f\uff1f][\"'”’»)\]]*\Z")
@@ -56,12 +57,14 @@ def _best(hits: Sequence[SentenceHit]) -> list[SentenceHit]:
 
 def _completed(hits: Sequence[SentenceHit], documents: Sequence[Asked]) -> list[Quote]:
     """The hits, each with the sentence that says whom it means, the best one with the sentence that goes on about it,
-    too, and one that promises more than it says with what follows it; nothing twice."""
+    too, and one that promises more than it says or breaks off with what follows it; nothing twice."""
     whole = {(hit.document, hit.passage.number): Quote(hit.document, hit.passage, hit.score) for hit in hits}
     for hit in hits:
         following = _following(documents[hit.document].index, hit.passage)
         behind = hit.behind if hit is hits[0] else None
-        for passage in filter(None, (hit.before, behind, *following)):
+        for passage in filter(
+            None, (hit.before, behind, *following, _overleaf(documents[hit.document].index, hit.passage))
+        ):
             whole.setdefault((hit.document, passage.number), Quote(hit.document, passage, hit.score))
     return list(whole.values())
 
@@ -76,6 +79,14 @@ def _following(index: Index, here: Passage) -> list[Passage]:
     following = list(islice(takewhile(lambda one: not one.heading, behind), _LIST_LINES))
     lines = len(list(takewhile(lambda one: _LIST_LINE.match(one.text), following))) if is_lead_in else 0
     return following[: max(1, lines)]
+
+
+def _overleaf(index: Index, here: Passage) -> Passage | None:
+    """Where a sentence breaks off at the foot of its page: how it goes on, in small letters, on the next one."""
+    if here.heading or ends_sentence(here.text) or any(map(str.isalpha, index.page_text(here.page)[here.end :])):
+        return None
+    head = next((one for one in index.page_passages(here.page + 1, _HEAD) if not one.heading), None)
+    return head if head is not None and head.text[0].islower() else None
 
 
 def _is_label(text: str) -> bool:

@@ -110,6 +110,25 @@ async def test_a_sentence_is_about_whom_the_one_before_it_names(shared_engine: E
     assert "He has a licence for 4 sheep." in answer["sources"][0]["quote"]
 
 
+@pytest.mark.parametrize("foot", ["", "\n1"], ids=["bare", "numbered"])
+async def test_a_sentence_that_goes_on_overleaf_is_quoted_to_its_end(shared_engine: Engine, foot: str) -> None:
+    pages = [
+        f"Sheep graze in the north. The oldest mill of the valley{foot}",
+        "was built by Anna Brook. The ferry is blue.",
+    ]
+    answer = await ask(shared_engine, "Who made the oldest mill of the valley?", *pages)
+    assert quotes(answer)[:2] == ["The oldest mill of the valley", "was built by Anna Brook."]
+
+
+async def test_a_page_that_ends_with_its_sentence_goes_on_nowhere(shared_engine: Engine) -> None:
+    pages = [
+        "Sheep graze in the north. The oldest mill is in the valley.",
+        "was built by Anna Brook. The ferry is blue.",
+    ]
+    answer = await ask(shared_engine, "Where is the oldest mill of the valley?", *pages)
+    assert quotes(answer) == ["The oldest mill is in the valley."]
+
+
 async def test_of_a_long_list_the_first_lines_are_quoted(shared_engine: Engine) -> None:
     page = "The ferry carries:\n" + "\n".join(f"• goods of class {letter}" for letter in "ABCDEFGH")
     found = quotes(await ask(shared_engine, "What does the ferry carry?", page))
