@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from miva.engine.text import fold
+from miva.engine.text import fold, plain_words
 
 _ASKING = re.compile(
     r"\b(?:how (?:many|much|long|old|far|tall|high|large|big|often|wide|deep|heavy|fast)|when"
@@ -20,7 +20,7 @@ _NUMBER_WORDS = """
     deux trois quatre cinq sept huit neuf dix onze douze treize vingt cent mille
     dos tres cuatro cinco seis siete ocho nueve diez doce veinte cien mil
 """
-_FIGURE = re.compile(rf"\d|\b(?:{'|'.join(_NUMBER_WORDS.split())})\b", re.IGNORECASE)
+_NUMBERS = frozenset(fold(_NUMBER_WORDS).split())
 
 
 def asks_for_one(question: str) -> bool:
@@ -30,4 +30,4 @@ def asks_for_one(question: str) -> bool:
 
 def has_one(text: str) -> bool:
     """Whether a text has a digit or a number that is written out."""
-    return _FIGURE.search(text) is not None
+    return any(map(str.isdigit, text)) or not _NUMBERS.isdisjoint(plain_words(text).split())
