@@ -126,5 +126,7 @@ def _tokens(text: str) -> int:
     if not text:
         return 0
     if not text.isascii() or not text.isdigit() or not 1024 <= int(text) <= 2_000_000:
-        raise ValueError("MIVA_LLM_CONTEXT_TOKENS is not a number from 1024 to 2000000.")
+        raise ValueError(
+            "MIVA_LLM_CONTEXT_TOKENS is not a number from 1024 to 2000000. Write MIVA_LLM_CONTEXT_TOKENS=4096."
+        )
     return int(text)

@@ -58,26 +58,27 @@ def _flag(name: str, default: bool) -> bool:
     return default
 
 
-def _number(name: str, default: float, least: float, most: float = 1e9) -> float:
+def _number(name: str, default: float, least: float, most: float = 1e9, *, whole: bool = False) -> float:
     word = _text(name)
     try:
-        number = float(word) if word else default
-        if least <= number <= most:
+        number = float(word or default)
+        if least <= number <= most and (number.is_integer() or not whole):
             return number
     except ValueError:
         pass
     _problem(
         "miva.E002",
-        f"{name} is “{word}”, which is not a number from {least:g} to {most:g}.",
+        f"{name} is “{word}”, which is not a {'whole ' if whole else ''}number from {least:g} to {most:g}.",
         f"Write {name}={default:g}.",
     )
     return default
 
 
 def _address(url: str) -> tuple[str, str]:
-    """Scheme and host of an address; both empty for what is none."""
+    """Scheme and host of an address; both empty for what is none, or has a port that there cannot be."""
     try:
         parts = urlsplit(url)
+        parts.port  # noqa: B018 (reading it checks it)
         return parts.scheme, parts.hostname or ""
     except ValueError:
         return "", ""
@@ -100,7 +101,7 @@ except OSError as _why:
     )
 
 HOST = _text("HOST", "127.0.0.1")
-PORT = int(_number("PORT", 8000, 0, 65535))
+PORT = int(_number("PORT", 8000, 0, 65535, whole=True))
 REDIS_URL = _text("REDIS_URL")
 if REDIS_URL and _address(REDIS_URL)[0] not in {"redis", "rediss", "unix"}:
     _problem(
@@ -116,6 +117,13 @@ _LOCAL_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
 ALLOWED_HOSTS = _words("ALLOWED_HOSTS", _LOCAL_HOSTS)
 MIVA_IS_LOCAL = set(ALLOWED_HOSTS) <= set(_LOCAL_HOSTS)
 """True while only people on this machine are served: then plain http cookies and guests are fine."""
+for _name in ALLOWED_HOSTS:
+    if "/" in _name or (":" in _name and not (_name.startswith("[") and _name.endswith("]"))):
+        _problem(
+            "miva.E018",
+            f"ALLOWED_HOSTS holds “{_name}”, which no request can match: it takes names without scheme, port and path.",
+            "Write it like ALLOWED_HOSTS=chat.example.org (an IPv6 address in brackets: [::1]).",
+        )
 
 # `make run` is `manage.py serve`, for a person at their own machine: there DEBUG is on unless something says otherwise.
 DEBUG = _flag("DEBUG", default=sys.argv[1:2] == ["serve"] and MIVA_IS_LOCAL and not REDIS_URL)
@@ -214,16 +222,18 @@ TEMPLATES: list[dict[str, Any]] = [
     }
 ]
 
+_DATABASE_ENGINES = ("django.db.backends.sqlite3", "django.db.backends.postgresql")
 _SQLITE = {"ENGINE": "django.db.backends.sqlite3", "NAME": MIVA_DATA_DIR / "miva.sqlite3"}
 DATABASES: dict[str, dict[str, Any]] = {"default": dict(_SQLITE)}
 if _text("DATABASE_URL"):
     try:
         DATABASES["default"] = env.db_url("DATABASE_URL")
-        DATABASES["default"]["ENGINE"]  # an address without a scheme comes back without one
+        if DATABASES["default"]["ENGINE"] not in _DATABASE_ENGINES:  # an address without a scheme comes without any
+            raise ValueError
     except Exception:
         _problem(
             "miva.E008",
-            "DATABASE_URL cannot be understood.",
+            "DATABASE_URL is no address of a PostgreSQL or SQLite database.",
             "Write it like postgresql://user:password@127.0.0.1:5432/miva, or leave it out to use SQLite.",
         )
         DATABASES["default"] = dict(_SQLITE)
@@ -365,10 +375,10 @@ try:
     MIVA_LLM = language_models.from_environment({_name: _text(_name) for _name in language_models.NAMES})
 except ValueError as _why:
     _wrong, _, _remedy = str(_why).partition(". ")
-    _problem("miva.E016", f"{_wrong}.", _remedy)
+    _problem("miva.E016", f"{_wrong.rstrip('.')}.", _remedy)
 
 MIVA_MAX_FILE_BYTES = int(_number("MIVA_MAX_FILE_MB", 50, 0.001, 2000) * 2**20)
-MIVA_MAX_PAGES = int(_number("MIVA_MAX_PAGES", 5000, 1))
+MIVA_MAX_PAGES = int(_number("MIVA_MAX_PAGES", 5000, 1, whole=True))
 MIVA_MAX_MESSAGE = 100_000
 """Characters of one question."""
 MIVA_MAX_FRAME = MIVA_MAX_FILE_BYTES * 4 // 3 + 8 * MIVA_MAX_MESSAGE + 2**20
@@ -385,15 +395,15 @@ if not set(MIVA_PDF_ENGINES) <= set(_PDF_ENGINES):
     )
     MIVA_PDF_ENGINES = _PDF_ENGINES
 MIVA_PDF_TIMEOUT_S = _number("MIVA_PDF_TIMEOUT_S", 60, 0.1)
-MIVA_PDF_MEMORY_MB = int(_number("MIVA_PDF_MEMORY_MB", 1024, 128))
+MIVA_PDF_MEMORY_MB = int(_number("MIVA_PDF_MEMORY_MB", 1024, 128, whole=True))
 # One more than cores: while the server keeps one file's text, there is another to read on every core.
-MIVA_PDF_WORKERS = int(_number("MIVA_PDF_WORKERS", min(8, _cores() + 1), 1, 64))
+MIVA_PDF_WORKERS = int(_number("MIVA_PDF_WORKERS", min(8, _cores() + 1), 1, 64, whole=True))
 MIVA_OCR = _text("MIVA_OCR", "auto").lower()
 if MIVA_OCR not in {"auto", "off"}:
     _problem("miva.E011", f"MIVA_OCR is “{MIVA_OCR}”.", "Write MIVA_OCR=auto or MIVA_OCR=off.")
     MIVA_OCR = "auto"
 
-MIVA_SOCKETS = int(_number("MIVA_SOCKETS", 20, 1))
+MIVA_SOCKETS = int(_number("MIVA_SOCKETS", 20, 1, whole=True))
 _SECONDS = {"s": 1, "sec": 1, "second": 1, "min": 60, "minute": 60, "h": 3600, "hour": 3600}
 _rate, _, _unit = _text("MIVA_RATE", "60/min").partition("/")
 if not (_rate.isdecimal() and int(_rate) > 0 and _unit in _SECONDS):

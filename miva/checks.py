@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning, register, run_checks
+from django.core.checks import WARNING, CheckMessage, Error, Warning, register, run_checks
 
 
 @register()
@@ -80,7 +80,12 @@ def debug_stays_at_home(**_: Any) -> list[CheckMessage]:
     return []
 
 
-def problems_in_words() -> str:
-    """All errors of the checks as text for a person at a terminal; empty where there are none."""
-    errors = [message for message in run_checks() if message.is_serious()]
-    return "\n".join(f"- {error.msg}\n  {error.hint or ''} ({error.id})" for error in errors)
+def problems_in_words() -> tuple[str, list[str]]:
+    """For a person at a terminal: all errors of the checks as one text, "" where there are none; and the warnings."""
+    messages = [message for message in run_checks() if not message.is_silenced()]
+    errors = [message for message in messages if message.is_serious()]
+    warnings = [message for message in messages if message.level >= WARNING and not message.is_serious()]
+    return (
+        "\n".join(f"- {error.msg}\n  {error.hint or ''} ({error.id})" for error in errors),
+        [f"{warning.msg} {warning.hint or ''} ({warning.id})" for warning in warnings],
+    )

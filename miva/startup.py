@@ -34,8 +34,10 @@ _started = threading.Lock()
 
 
 def require_usable_settings() -> None:
-    """Ends the process with the problems in words where the settings cannot be used."""
-    problems = problems_in_words()
+    """Ends the process with the problems in words where the settings cannot be used; logs what is only doubtful."""
+    problems, warnings = problems_in_words()
+    for warning in warnings:
+        logger.warning("%s", warning)
     if problems:
         raise SystemExit(f"Cannot start:\n{problems}")
 

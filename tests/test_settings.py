@@ -71,7 +71,7 @@ BAD = [
     ("MIVA_ENGINE_TIMEOUT_S", "-1", "miva.E002", "MIVA_ENGINE_TIMEOUT_S=120"),
     ("MIVA_ENGINE_TOTAL_S", "nan", "miva.E002", "MIVA_ENGINE_TOTAL_S=600"),
     ("MIVA_MAX_FILE_MB", "0", "miva.E002", "MIVA_MAX_FILE_MB=50"),
-    ("MIVA_MAX_PAGES", "many", "miva.E002", "MIVA_MAX_PAGES=5000"),
+    ("MIVA_MAX_PAGES", "12.5", "miva.E002", "MIVA_MAX_PAGES=5000"),
     ("MIVA_SOCKETS", "0", "miva.E002", "MIVA_SOCKETS=20"),
     ("MIVA_PDF_TIMEOUT_S", "0", "miva.E002", "MIVA_PDF_TIMEOUT_S=60"),
     ("MIVA_PDF_MEMORY_MB", "1", "miva.E002", "MIVA_PDF_MEMORY_MB=1024"),
@@ -88,6 +88,7 @@ BAD = [
     ("MIVA_VECTOR_STORE", "chroma", "miva.E017", "pgvector, faiss, or package.module.Class"),
     ("MIVA_RATE", "60 a minute", "miva.E012", "MIVA_RATE=60/min"),
     ("EMAIL_URL", "mail.example.org", "miva.E0", "smtp"),
+    ("ALLOWED_HOSTS", "https://chat.example.org", "miva.E018", "ALLOWED_HOSTS=chat.example.org"),
     ("MIVA_RATES", "1/s", "miva.W001", ".env.example"),
 ]
 
@@ -112,6 +113,43 @@ def test_a_bad_value_is_named_with_what_to_write_instead(
     ]
     assert matching, findings
     assert any("HINT:" in advice and hint in advice for _, advice in matching), matching
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "check"),
+    [
+        ("DATABASE_URL", "mysql://miva:secret@127.0.0.1/miva", "miva.E008"),
+        ("REDIS_URL", "redis://127.0.0.1:default/0", "miva.E004"),
+        ("MIVA_ENGINE_URL", "ws://127.0.0.1:99999/ws/chat", "miva.E009"),
+        ("ALLOWED_HOSTS", "chat.example.org:8000", "miva.E018"),
+        ("ALLOWED_HOSTS", "::1", "miva.E018"),
+    ],
+)
+def test_an_address_that_leads_nowhere_is_named_and_its_password_is_not(
+    name: str, value: str, check: str, tmp_path: Path
+) -> None:
+    done = run(["manage.py", "check"], environment(tmp_path, **{name: value}))
+    assert done.returncode == 1
+    assert f"({check}) {name} " in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "secret" not in done.stderr
+
+
+@pytest.mark.parametrize("hosts", ["*", ".example.org,127.0.0.1", "[::1],chat.example.org"])
+def test_names_that_django_knows_may_be_allowed(hosts: str, tmp_path: Path) -> None:
+    done = run(["manage.py", "check"], environment(tmp_path, ALLOWED_HOSTS=hosts))
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_slip_of_the_pen_is_told_when_a_server_starts(tmp_path: Path) -> None:
+    with Product(tmp_path, MIVA_ANONYMUS="on") as product:
+        assert "MIVA_ANONYMUS is set, but there is no such setting. See .env.example" in product.log()
+
+
+def test_a_bad_context_window_is_named_with_what_to_write_instead(tmp_path: Path) -> None:
+    done = run(["manage.py", "check"], environment(tmp_path, MIVA_LLM_CONTEXT_TOKENS="large"))
+    assert "MIVA_LLM_CONTEXT_TOKENS is not a number from 1024 to 2000000.\n" in done.stderr
+    assert "HINT: Write MIVA_LLM_CONTEXT_TOKENS=4096." in done.stderr
 
 
 def test_nothing_set_is_nothing_wrong(tmp_path: Path) -> None:
