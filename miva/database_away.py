@@ -13,7 +13,24 @@ logger = logging.getLogger("miva.database_away")
 UNREACHABLE = (OperationalError, InterfaceError)
 
 
+def in_words(why: BaseException) -> str:
+    """What a driver says, without its hints and the statement that it shows: its first line."""
+    return str(why).strip().partition("\n")[0] or type(why).__name__
+
+
 def told(why: DatabaseError | InterfaceError) -> Busy:
     """The error for a client whose request met one of UNREACHABLE."""
-    logger.error("The database failed: %s", why)
+    logger.error("The database failed: %s", in_words(why))
     return Busy("The database cannot be reached. Please try again in a moment.")
+
+
+class OneLine(logging.Filter):
+    """Says in a line, without a trace, that a page could not be made because the database is away."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Changes the record; none is left out."""
+        why = record.exc_info[1] if record.exc_info else None
+        if isinstance(why, UNREACHABLE):
+            record.msg, record.args = "%s (the database failed: %s)", (record.getMessage(), in_words(why))
+            record.exc_info = None
+        return True

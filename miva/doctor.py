@@ -18,6 +18,7 @@ from websockets.typing import Origin, Subprotocol
 
 from miva.doctor_http import LOCAL, Answer, call, file_form
 from miva.doctor_words import ENGINE, FRAMES, NGINX, ORIGIN, TOKEN, Finding, Trouble, cut_off, fine, host_advice, wrong
+from miva.migrated import ADVICE as MIGRATE
 from miva.sample_pdf import GOLD, QUESTION, sample_pdf
 
 PDF_BYTES = 2 * 2**20
@@ -72,7 +73,9 @@ class Doctor:
 
     async def _health(self) -> AsyncIterator[Finding]:
         health = (await self._call("api/health/")).data or {}
-        if health.get("database") != "connected":
+        if health.get("database") == "not migrated":
+            yield wrong("The server's database is not migrated.", MIGRATE)
+        elif health.get("database") != "connected":
             yield wrong("The server does not reach its database.", "Look at DATABASE_URL, and whether its server runs.")
         if health.get("redis") == "down":
             yield wrong("The server does not reach Redis.", "Look at REDIS_URL, and whether Redis runs.")
@@ -220,6 +223,9 @@ class Doctor:
         if status == 403:
             words = f"The socket is refused with 403{f': {body}' if 0 < len(body) < 300 else '.'}"
             return Trouble(words, host_advice(self._host) if "ALLOWED_HOSTS" in body else ORIGIN)
+        if status in {500, 503}:  # the server's own: a proxy that does not reach it was told before
+            words = f"The socket's request fails with {status}{f': {body}' if 0 < len(body) < 300 else '.'}"
+            return Trouble(words, "The server's log says why.")
         words = f"The server answers, but the socket's request comes back with {status} instead of 101."
         return Trouble(words, f"A proxy that does not pass the upgrade does this.\n{NGINX}")
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from django.core.checks import run_checks
 from django.db import connection
-from django.db.migrations.executor import MigrationExecutor
 from django.db.utils import DatabaseError
 
+from miva import database_away, migrated
 from miva.doctor_words import Finding, fine, wrong
 
 
@@ -19,15 +19,12 @@ def look_inside() -> list[Finding]:
 
 def _database() -> Finding:
     try:
-        executor = MigrationExecutor(connection)
-        missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
+        missing = migrated.missing_steps()
     except DatabaseError as why:
-        words = str(why).strip().partition("\n")[0]
+        words = database_away.in_words(why)
         return wrong(f"The database cannot be reached: {words}", "Look at DATABASE_URL, and whether its server runs.")
     finally:
         connection.close()
     if missing:
-        return wrong(
-            f"The database is not migrated: {len(missing)} steps are missing.", "Run `python manage.py migrate`."
-        )
+        return wrong(migrated.in_words(missing), migrated.ADVICE)
     return fine("The database is up to date.")

@@ -14,10 +14,9 @@ from pathlib import Path
 
 from django.conf import settings
 from django.core.management import call_command
-from django.db import connection
-from django.db.migrations.executor import MigrationExecutor
+from django.db import DatabaseError, connection
 
-from miva import engine_process, stopping
+from miva import database_away, engine_process, migrated, stopping
 from miva.allocator import use_few_arenas
 from miva.checks import problems_in_words
 from miva.documents import reader
@@ -45,17 +44,30 @@ def require_usable_settings() -> None:
 def migrate_if_needed() -> None:
     """Brings SQLite to the newest migration, once however many processes start: the others wait at a file lock.
 
-    A server database is left to `manage.py migrate`, which its operator runs on purpose.
+    A server database is left to `manage.py migrate`, which its operator runs on purpose; until then nothing is served,
+    and the process ends with that in words. One that is away just now may come, so that ends nothing.
     """
     if connection.vendor != "sqlite":
+        _require_migrated()
         return
     with Path(settings.MIVA_DATA_DIR, "migrate.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        executor = MigrationExecutor(connection)
-        if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+        if migrated.missing_steps():
             call_command("migrate", interactive=False, verbosity=0)
             logger.info("The database was brought up to date")
     connection.close()
+
+
+def _require_migrated() -> None:
+    try:
+        missing = migrated.missing_steps()
+    except DatabaseError as why:
+        logger.warning("The database cannot be reached yet: %s", database_away.in_words(why))
+        return
+    finally:
+        connection.close()
+    if missing:
+        raise SystemExit(f"Cannot start:\n- {migrated.in_words(missing)}\n  {migrated.ADVICE}")
 
 
 def start_parts() -> None:

@@ -16,7 +16,7 @@ from django.conf import settings
 from django.db import DatabaseError, InterfaceError
 from django.utils import timezone
 
-from miva import background_reading, eventlog, lease, stopping, turn_rows, turn_runner
+from miva import background_reading, database_away, eventlog, lease, stopping, turn_rows, turn_runner
 from miva.eventlog import log
 from miva.hub import News, hub
 from miva.identity import SessionStore
@@ -50,6 +50,7 @@ class TurnKeeper:
         self._endings: list[Callable[[], None]] = []
         self._pause = settings.MIVA_LEASE_S / lease.RENEWALS
         self._looked_at: float | None = None
+        self._in_trouble: set[str] = set()
 
     def start(self) -> None:
         """Begins to look after turns; safe to call again."""
@@ -73,16 +74,17 @@ class TurnKeeper:
             await self._leaving
 
     async def _again_and_again(self, work: Callable[[], Awaitable[object]], pause: float, bell: asyncio.Event) -> None:
-        is_in_trouble = False
+        name = work.__name__
         while True:
             bell.clear()
             try:
                 await work()
-                is_in_trouble = False
+                self._in_trouble.discard(name)
             except (DatabaseError, InterfaceError) as why:  # what runs goes on while it may
-                if not is_in_trouble:
-                    logger.warning("The database does not let turns be looked after (%s); trying again", why)
-                is_in_trouble = True
+                if not self._in_trouble:  # one line, for all that is to be done
+                    words = database_away.in_words(why)
+                    logger.warning("The database does not let turns be looked after (%s); trying again", words)
+                self._in_trouble.add(name)
             except Exception:
                 logger.exception("Turns could not be looked after; trying again")
             with contextlib.suppress(TimeoutError):
@@ -156,6 +158,9 @@ class TurnKeeper:
             await turn_runner.all_ended(HAND_OVER_S)
             await asyncio.to_thread(log.close)  # what was accepted or taken at this moment is in the database then
             await in_thread(turn_rows.hand_over, _own_thread)(None)
+        except (DatabaseError, InterfaceError) as why:
+            words = database_away.in_words(why)
+            logger.error("What runs here could not be handed over (%s); it is taken when its lease runs out", words)
         except Exception:
             logger.exception("What runs here could not be handed over; it will be taken when its lease runs out")
         turn_runner.ring()

@@ -14,13 +14,15 @@ from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
+from miva import migrated
 from miva.engine_client import engine_health
 
 LONGEST_S = 2.5
 """What is slower than this counts as down."""
 
 _database_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="health")
-_asking: Future[None] | None = None
+_asking: Future[str] | None = None
+_is_migrated = False
 _lock = Lock()
 
 
@@ -53,13 +55,20 @@ async def health(_: HttpRequest) -> HttpResponseBase:
 async def _database() -> str:
     try:
         async with asyncio.timeout(LONGEST_S):
-            await asyncio.shield(asyncio.wrap_future(_begin_asking()))
+            asking = asyncio.wrap_future(_begin_asking())
+            asking.add_done_callback(_heard)
+            return await asyncio.shield(asking)
     except Exception:  # whatever a database driver raises
         return "down"
-    return "connected"
 
 
-def _begin_asking() -> Future[None]:
+def _heard(asking: asyncio.Future[str]) -> None:
+    """What comes of an asking that nobody waits for any more is no news: else asyncio logs its trace."""
+    if not asking.cancelled():
+        asking.exception()
+
+
+def _begin_asking() -> Future[str]:
     """Asks the database, or joins the asking under way: one that hangs holds one thread, not one for each call."""
     global _asking
     with _lock:
@@ -68,10 +77,14 @@ def _begin_asking() -> Future[None]:
         return _asking
 
 
-def _ask_database() -> None:
+def _ask_database() -> str:
+    global _is_migrated
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
+        # One that was away when this process started may have come without its tables; they do not go again.
+        _is_migrated = _is_migrated or not migrated.missing_steps()
+        return "connected" if _is_migrated else "not migrated"
     finally:
         connection.close()  # so that each asking shows whether a new connection can be had
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 from django.conf import settings
@@ -13,13 +14,15 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.middleware.csrf import get_token
 from django.shortcuts import redirect, render
+from django.template.loader import render_to_string
 from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_safe
+from django.views.defaults import server_error
 from django.views.generic import FormView
 
-from miva import accounts, identity
+from miva import accounts, database_away, identity
 from miva.api.forms import ResetForm, SignInForm, SignUpForm
 from miva.protocol.errors import MivaError
 
@@ -44,6 +47,13 @@ def _hello(request: HttpRequest) -> dict[str, Any]:
     user = identity.user_of_session(request.session)
     limits = {"max_file": settings.MIVA_MAX_FILE_BYTES, "max_message": settings.MIVA_MAX_MESSAGE}
     return {"user": {"name": user.username if user else "Guest", "guest": user is None}, "limits": limits}
+
+
+def failed(request: HttpRequest) -> HttpResponse:
+    """Django's handler of errors that no view foresaw; a database that is away is none of ours, and passes."""
+    if isinstance(sys.exc_info()[1], database_away.UNREACHABLE):
+        return HttpResponse(render_to_string("503.html"), status=503, headers={"Retry-After": "5"})
+    return server_error(request)
 
 
 @method_decorator([never_cache, sensitive_post_parameters("password")], name="dispatch")
