@@ -15,7 +15,7 @@ from channels.consumer import AsyncConsumer
 from channels.exceptions import StopConsumer
 from django.conf import settings
 
-from miva import database_away, sockets
+from miva import database_away, no_room, sockets
 from miva.asgi_extension import SEND_TEXTS
 from miva.choosing import dialogue_for
 from miva.dialogues import Dialogue
@@ -144,9 +144,10 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
             await self._refuse(dialogue, why, request)
         except database_away.UNREACHABLE as why:
             await self._refuse(dialogue, database_away.told(why), request)
-        except Exception:
-            logger.exception("A frame could not be carried out")
-            await self._refuse(dialogue, Internal(), request)
+        except Exception as why:
+            if not no_room.is_it(why):
+                logger.exception("A frame could not be carried out")
+            await self._refuse(dialogue, no_room.told(why) if no_room.is_it(why) else Internal(), request)
         finally:
             self._pending_size -= size
 

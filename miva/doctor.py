@@ -17,7 +17,20 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 from websockets.typing import Origin, Subprotocol
 
 from miva.doctor_http import LOCAL, Answer, call, file_form
-from miva.doctor_words import ENGINE, FRAMES, NGINX, ORIGIN, TOKEN, Finding, Trouble, cut_off, fine, host_advice, wrong
+from miva.doctor_words import (
+    DISK,
+    ENGINE,
+    FRAMES,
+    NGINX,
+    ORIGIN,
+    TOKEN,
+    Finding,
+    Trouble,
+    cut_off,
+    fine,
+    host_advice,
+    wrong,
+)
 from miva.migrated import ADVICE as MIGRATE
 from miva.sample_pdf import GOLD, QUESTION, sample_pdf
 
@@ -79,6 +92,8 @@ class Doctor:
             yield wrong("The server does not reach its database.", "Look at DATABASE_URL, and whether its server runs.")
         if health.get("redis") == "down":
             yield wrong("The server does not reach Redis.", "Look at REDIS_URL, and whether Redis runs.")
+        if health.get("disk", "ok") != "ok":
+            yield wrong(f"The server's data folder is {health['disk']}.", DISK)
         if (health.get("engine") or {}).get("status") != "ok":
             yield wrong("The server does not reach its engine.", ENGINE)
         if health.get("status") == "healthy":

@@ -28,6 +28,8 @@ ENGINE = """\
 With MIVA_ENGINE_URL set: see that the engine runs, and ask `python manage.py engine --check <its address>`.
 Without it the relay starts one by itself: its log says why it could not (look for lines that begin with “engine:”)."""
 
+DISK = "Make room on its disk, or let the server's user write there; MIVA_DATA_DIR says where it is."
+
 TOKEN = """\
 Set MIVA_ANONYMOUS=on where people without an account may chat, or give a token with `--token`
 (POST /api/login/ answers with one)."""  # noqa: S105 (words, not a token)

@@ -16,7 +16,7 @@ from uuid import UUID
 
 from django.conf import settings
 
-from miva import document_leases, document_rows, stopping
+from miva import document_leases, document_rows, no_room, stopping
 from miva.document_leases import UNREADY
 from miva.document_news import StageProgress, progress_of, sparse, tell
 from miva.documents import reader
@@ -203,9 +203,10 @@ async def _begin(owner_id: UUID, received: Received, upload_id: str | None, *, i
         try:
             await in_thread(reader.keep, file_threads)(received)
         except OSError as why:
-            logger.exception("A file could not be kept")
+            if not no_room.is_it(why):
+                logger.exception("A file could not be kept")
             await _fail(document, Busy(), upload_id)
-            raise Busy("The server has no room for this file just now. Please try again later.") from why
+            raise no_room.told(why) from why
     finally:
         received.discard()
     return document

@@ -15,7 +15,7 @@ from uuid import UUID
 
 from django.conf import settings
 
-from miva import background_reading, library, upload_rows
+from miva import background_reading, library, no_room, upload_rows
 from miva.document_news import tell
 from miva.documents.parts import Part, TakenOver
 from miva.documents.refusal import too_large
@@ -101,9 +101,10 @@ class UploadSession:
                 raise NotFound("This document was deleted while it was sent.") from None
             raise Busy("This file is sent over another connection now.") from None
         except OSError as why:
-            logger.exception("There is no room for a file that a client sends")
+            if not no_room.is_it(why):
+                logger.exception("A file that a client sends could not be written")
             await self.close()
-            raise Busy("The server has no room for this file just now. Please try again later.") from why
+            raise no_room.told(why) from why
         self.done += len(data)
 
 

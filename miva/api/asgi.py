@@ -17,7 +17,8 @@ from django.core.exceptions import RequestAborted
 from django.core.handlers.asgi import ASGIHandler, ASGIRequest
 from django.http.response import HttpResponseBase
 
-from miva.protocol.errors import FileTooLarge
+from miva import no_room
+from miva.protocol.errors import FileTooLarge, MivaError
 
 from .errors import TOO_LARGE, payload
 
@@ -45,7 +46,7 @@ class BoundedHandler(ASGIHandler):
         """Serves one request, or answers 413 before its body is taken in."""
         most = most_bytes(scope["path"])
         if _declared(scope) > most:
-            await _refuse(scope, receive, send)
+            await _refuse(scope, receive, send, _too_large(scope))
             return
         taken = 0
         rest_to_come = True
@@ -57,9 +58,15 @@ class BoundedHandler(ASGIHandler):
             rest_to_come = message.get("more_body", False)
             return {"type": "http.disconnect"} if taken > most else message  # Django drops what it has and returns
 
-        await super().__call__(dict(scope), bounded_receive, send)
+        try:
+            await super().__call__(dict(scope), bounded_receive, send)
+        except OSError as why:  # of the body's spooling, before there is a request
+            if not no_room.is_it(why):
+                raise
+            await _refuse(scope, receive if rest_to_come else None, send, no_room.told(why))
+            return
         if taken > most:
-            await _refuse(scope, receive if rest_to_come else None, send)
+            await _refuse(scope, receive if rest_to_come else None, send, _too_large(scope))
 
     async def read_body(self, receive: Receive) -> IO[bytes]:
         """The body, in memory while it is small; raises RequestAborted when the client is gone."""
@@ -114,11 +121,14 @@ def _header(scope: Scope, wanted: bytes) -> bytes:
     return next((bytes(value) for name, value in scope["headers"] if name == wanted), b"")
 
 
-async def _refuse(scope: Scope, receive: Receive | None, send: Send) -> None:
-    """Answers 413 at once, then reads the rest of the body away for a while, then ends the connection."""
-    error = FileTooLarge(TOO_LARGE)
+def _too_large(scope: Scope) -> FileTooLarge:
     if scope["path"].rstrip("/").endswith(UPLOAD_PATHS):
-        error = FileTooLarge(f"This file is too large: at most {settings.MIVA_MAX_FILE_BYTES / 2**20:g} MB are taken.")
+        return FileTooLarge(f"This file is too large: at most {settings.MIVA_MAX_FILE_BYTES / 2**20:g} MB are taken.")
+    return FileTooLarge(TOO_LARGE)
+
+
+async def _refuse(scope: Scope, receive: Receive | None, send: Send, error: MivaError) -> None:
+    """Answers with an error at once, then reads the rest of the body away for a while, then ends the connection."""
     body = json.dumps(payload(error)).encode()
     headers = [
         (b"content-type", b"application/json"),
@@ -127,7 +137,7 @@ async def _refuse(scope: Scope, receive: Receive | None, send: Send) -> None:
         (b"x-content-type-options", b"nosniff"),
         (b"connection", b"close"),
     ]
-    await send({"type": "http.response.start", "status": 413, "headers": headers})
+    await send({"type": "http.response.start", "status": error.http_status, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": True})
     # A client that asked first (Expect: 100-continue) is still waiting, and sends nothing now.
     if receive is not None and not _header(scope, b"expect"):

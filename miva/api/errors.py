@@ -15,7 +15,7 @@ from django.http.request import UnreadablePostError
 from rest_framework import exceptions
 from rest_framework.response import Response
 
-from miva import database_away
+from miva import database_away, no_room
 from miva.protocol.errors import (
     BadField,
     BadFrame,
@@ -130,4 +130,6 @@ def translated(exc: Exception) -> MivaError | None:
             return BadField("A field holds text that cannot be stored.")
         case OperationalError() | InterfaceError():
             return database_away.told(exc)
+        case OSError() if no_room.is_it(exc):
+            return no_room.told(exc)
     return None

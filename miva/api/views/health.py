@@ -14,7 +14,7 @@ from django.http.response import HttpResponseBase
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
-from miva import migrated
+from miva import migrated, no_room
 from miva.engine_client import engine_health
 
 LONGEST_S = 2.5
@@ -38,11 +38,13 @@ async def live(_: HttpRequest) -> HttpResponseBase:
 async def health(_: HttpRequest) -> HttpResponseBase:
     """`GET /api/health/`: what the server needs, and whether it has it; 503 where it has not."""
     database, redis_state, engine = await asyncio.gather(_database(), _redis(), _engine())
-    is_healthy = database == "connected" and redis_state != "down" and engine["status"] == "ok"
+    disk = no_room.state(settings.MIVA_DATA_DIR)
+    is_healthy = database == "connected" and redis_state != "down" and engine["status"] == "ok" and disk == "ok"
     answer = {
         "status": "healthy" if is_healthy else "unhealthy",
         "database": database,
         "redis": redis_state,
+        "disk": disk,
         "engine": {name: engine[name] for name in ("status", "name", "models")},
         "embedding_service": "loaded" if engine["embedding_dim"] > 0 else "not loaded",
         "embedding_dim": engine["embedding_dim"],
