@@ -161,7 +161,7 @@ class Doctor:
             raise Trouble("A proxy refuses an upload of 2 MB (413).", NGINX)
         if answer.status != 201 or answer.data is None:
             advice = TOKEN if answer.status == 401 else ""
-            raise Trouble(f"Uploading a PDF of 2 MB does not work: {answer.error}.", advice)
+            raise Trouble(f"Uploading a PDF of 2 MB does not work: {answer.error.rstrip('.')}.", advice)
         document = str(answer.data["document_id"])
         try:
             return await self._ask_about(document)

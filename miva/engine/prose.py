@@ -84,7 +84,7 @@ class Speaker:
             logger.info("A model's answer was lowered to quotes: %s", why.reason)
             trouble = why.reason
         except ModelFailed as why:
-            trouble = why.words
+            trouble = why.told
         except Exception as why:  # the quotes stand whatever happens to the prose
             logger.error("An answer could not be written: %s", _where(why))
             trouble = _BROKEN

@@ -91,6 +91,8 @@ class Reader:
         if any(message.get(name) for name in ("content", "reasoning_content", "reasoning", "thinking")):
             self.signs += 1
         text = message.get("content") or ""
+        if isinstance(text, list):  # Mistral's way to send thoughts and words beside each other
+            text = "".join(_words(part) for part in text)
         if not isinstance(text, str):
             raise Garbage("JSON that is no answer")
         if text := self._thoughts.feed(text):
@@ -129,6 +131,14 @@ class _Thoughts:
     def close(self) -> str:
         held, self._held = self._held, None
         return "" if self._thinks else held or ""
+
+
+def _words(part: object) -> str:
+    """The text of one part of a content that is a list; "" of a thought. Raises `Garbage`."""
+    text = part.get("text", "") if isinstance(part, dict) else part
+    if not isinstance(text, str):
+        raise Garbage("JSON that is no answer")
+    return text
 
 
 def reason(error: object) -> str:

@@ -40,15 +40,20 @@ _CANNOT_WRITE = ("embed", "rerank", "whisper", "tts", "guard", "clip", "stable-d
 
 
 class _Refused(Exception):
-    """This endpoint will not answer, now or later; the text says why."""
+    """This endpoint will not answer, now or later; the text says why, and `own` is what the endpoint says itself."""
+
+    def __init__(self, words: str, own: str = "") -> None:
+        super().__init__(words)
+        self.own = own
 
 
 class _Passing(Exception):
-    """It may answer when asked again, after so many seconds where it said so."""
+    """It may answer when asked again, after so many seconds where it said so; `own` as in `_Refused`."""
 
-    def __init__(self, words: str, after: float | None = None) -> None:
+    def __init__(self, words: str, after: float | None = None, own: str = "") -> None:
         super().__init__(words)
         self.after = after
+        self.own = own
 
 
 class Connections:
@@ -91,10 +96,6 @@ class OpenAiModel:
         """The model's name; "" while it is the endpoint's first, and the endpoint has not been asked yet."""
         return self._found
 
-    @property
-    def _label(self) -> str:
-        return f"{self._found or 'The language model'} at {urlsplit(self._endpoint.url).netloc}"
-
     async def write(self, prompt: Prompt, ending: Ending) -> AsyncGenerator[str, None]:
         """The answer in pieces as they come; closing the iterator closes the connection.
 
@@ -110,18 +111,23 @@ class OpenAiModel:
                         yield piece
                 return
             except _Refused as why:
-                raise self._failed(str(why), given) from None
+                raise self._failed(why, given) from None
             except _Passing as why:
                 pause = _pause(why.after, attempt, self._patience.pause_s)
                 too_long = pause > MAX_RETRY_AFTER_S or time.monotonic() + pause > deadline
                 if given or attempt == ATTEMPTS or too_long:
                     asks = f"; it asks for {why.after:.0f} seconds of rest" if too_long and why.after else ""
-                    raise self._failed(f"{why}{asks}", given) from None
+                    raise self._failed(why, given, asks) from None
             await asyncio.sleep(pause)
 
-    def _failed(self, why: str, given: int) -> ModelFailed:
+    def _failed(self, why: _Refused | _Passing, given: int, asks: str = "") -> ModelFailed:
+        name = self._found or "The language model"
+        own = f" ({why.own})" if why.own else ""
         far = f", after {given} characters of its answer" if given else ""
-        return ModelFailed(f"{self._label} failed: {why}{far}.")
+        return ModelFailed(
+            f"{name} at {urlsplit(self._endpoint.url).netloc} failed: {why}{own}{asks}{far}.",
+            told=f"{name} failed: {why}{asks}{far}.",
+        )
 
     async def _once(self, prompt: Prompt, ending: Ending, deadline: float) -> AsyncGenerator[str, None]:
         asked = time.monotonic()
@@ -151,7 +157,7 @@ class OpenAiModel:
         except completion.Garbage as why:
             raise _Refused(f"it sent {why}") from None
         except completion.Refusal as why:
-            raise _Refused(self._own_words(str(why)) or "it reported an error") from None
+            raise _Refused("it reported an error", self._own_words(str(why))) from None
         finally:
             response.close()  # of an answer that was read to its end the connection is kept all the same
 
@@ -221,10 +227,9 @@ class OpenAiModel:
         words = _REASONS.get(status, f"it answered with status {status}")
         # What it says to a wrong key may hold the key.
         own = self._own_words(own) if status not in (401, 403) else ""
-        words += f" ({own})" if own else ""
         if status in _PASSING:
-            raise _Passing(words, _retry_after(response.headers))
-        raise _Refused(words)
+            raise _Passing(words, _retry_after(response.headers), own)
+        raise _Refused(words, own)
 
     async def _read(self, response: aiohttp.ClientResponse, limit: float, deadline: float, began: bool) -> bytes:
         """More of the answer; nothing at its end. Raises `_Refused` and `_Passing`."""

@@ -142,7 +142,7 @@ class Writer:
         return await asyncio.to_thread(lambda: supported(written, context(task.question, (), part)))
 
     async def _in_prose(self, wanted: str, gather: _Gather) -> AsyncGenerator[str, None]:
-        failures: list[str] = []
+        failures: list[ModelFailed] = []
         clock = asyncio.get_running_loop().time
         deadline = clock() + self._silence_s
         seats = self._in_turn(wanted)
@@ -156,18 +156,19 @@ class Writer:
                         so_far += sentence
                         yield sentence
             except TooLong as why:
-                failures.append(f"{seat.model.name or 'The language model'} was not asked: {why}.")
+                failures.append(ModelFailed(f"{seat.model.name or 'The language model'} was not asked: {why}."))
                 continue
             except ModelFailed as why:
                 seat.rests_until = time.monotonic() + _REST_S
                 logger.warning("%s", why.words)
                 if so_far:
-                    raise ModelFailed(why.words, so_far) from None
-                failures.append(why.words)
+                    raise ModelFailed(why.words, so_far, why.told) from None
+                failures.append(why)
                 continue
             seat.rests_until = 0.0
             return
-        raise ModelFailed(" ".join(failures))
+        told = " ".join(why.told for why in failures)
+        raise ModelFailed(" ".join(why.words for why in failures), told=told)
 
     async def _by(self, seat: _Seat, gather: _Gather, until: float) -> AsyncGenerator[str, None]:
         """What one model writes, the first sentence up to that moment of the event loop's clock."""

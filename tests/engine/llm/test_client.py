@@ -323,13 +323,24 @@ async def test_a_connection_closed_in_the_middle_is_no_end(properly: bool) -> No
     assert len(scripted.asked) == 1, "what has begun is not asked again"
 
 
+async def test_content_in_parts_is_read_without_its_thoughts() -> None:
+    async def in_parts(turn: Turn) -> None:
+        thought = {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}
+        for parts in ([thought], [{"type": "text", "text": "It is "}], [{"type": "text", "text": "19."}], ["!"]):
+            await turn.event({"choices": [{"delta": {"content": parts}}]})
+        await turn.end()
+
+    async with model_at(in_parts) as (model, _):
+        assert await answer(model) == "It is 19.!"
+
+
 async def test_an_error_among_the_events() -> None:
     async def failing(turn: Turn) -> None:
         await turn.say("It is ")
         await turn.event({"error": {"message": "out of memory", "code": 500}})
 
     async with model_at(failing) as (model, _):
-        assert "failed: out of memory, after 6 characters" in await failure(model)
+        assert "failed: it reported an error (out of memory), after 6 characters" in await failure(model)
 
 
 async def test_an_empty_answer_is_none() -> None:

@@ -126,6 +126,10 @@ async def test_all_failing_says_why_of_each_and_logs_no_key(caplog: pytest.LogCa
     assert "it does not take the key" in caught.value.words
     assert "(no such model)" in caught.value.words
     assert "sk-secret" not in caught.value.words + caplog.text + repr(writer)
+    told = (
+        "a failed: it does not take the key. b failed: it does not have this model, or nothing answers at this address."
+    )
+    assert caught.value.told == told, "who asks learns neither addresses nor what an endpoint says to its customer"
     assert "b at 127.0.0.1" in caplog.text
 
 
