@@ -18,6 +18,13 @@ _ABBREVIATED = """
 _ABBREVIATIONS = frozenset(_ABBREVIATED.split())
 _ENUMERATOR = re.compile(r"\(?(?:\d{1,3}(?:\.\d{1,3})*|[ivxlc]{1,5}|[IVXLC]{1,5}|[a-z])")
 """What counts the points of a list, before its full stop: "1", "2.1", "IV", "a"."""
+_ORDINAL = re.compile(r"\b(?:der|die|das|den|dem|des|im|vom|zum|zur|beim)\s+\d{1,3}\Z", re.IGNORECASE)
+"""What German writes before the full stop of an ordinal number: "im 19. Jahrhundert"."""
+_DAY = re.compile(r"\b\d{1,2}\Z")
+_MONTH = re.compile(
+    r"\s{1,8}(?:januar|jänner|februar|märz|april|mai|juni|juli|august|september|oktober|november|dezember)\b",
+    re.IGNORECASE,
+)
 
 
 def split(page: str, start: int, end: int) -> Iterator[tuple[int, int]]:
@@ -63,8 +70,8 @@ def _cut(text: str, at: int, most: int) -> int:
 
 
 def _goes_on(page: str, at: int, stop: re.Match[str], end: int, *, opens: bool) -> bool:
-    """Whether the full stop belongs to an abbreviation, an initial or, where its sentence `opens` a block, to the
-    number of a point in a list, or the sentence goes on in small letters."""
+    """Whether the full stop belongs to an abbreviation, an initial, an ordinal number or, where its sentence `opens` a
+    block, to the number of a point in a list, or the sentence goes on in small letters."""
     if stop[0][0] not in ".…":
         return False
     after = page[stop.end() : min(end, stop.end() + 8)].lstrip()
@@ -72,7 +79,10 @@ def _goes_on(page: str, at: int, stop: re.Match[str], end: int, *, opens: bool) 
         return True
     if opens and _ENUMERATOR.fullmatch(page, at, stop.start()):
         return True
-    word = page[max(at, stop.start() - 16) : stop.start()].rsplit(maxsplit=1)[-1:]
+    before = page[max(at, stop.start() - 16) : stop.start()]
+    if _ORDINAL.search(before) or (_DAY.search(before) and _MONTH.match(page, stop.end(), end)):
+        return True
+    word = before.rsplit(maxsplit=1)[-1:]
     if not word:
         return False
     bare = word[0].lstrip("(\"'“‘[")

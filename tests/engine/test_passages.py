@@ -77,6 +77,25 @@ def test_chunks_cover_every_sentence_and_overlap_by_at_most_one(page: str) -> No
         assert total <= CHUNK_TOKENS
 
 
+def test_a_german_ordinal_number_ends_no_sentence() -> None:
+    page = (
+        "Er kam am 4. Mai 1921, im 2. Stock\ndes Hauses, zur Welt. Es war Zimmer 4. Am 19. Dezember zog er um. "
+        "Danach: 3. März."
+    )
+    assert texts(page) == [
+        "Er kam am 4. Mai 1921, im 2. Stock\ndes Hauses, zur Welt.",
+        "Es war Zimmer 4.",
+        "Am 19. Dezember zog er um.",
+        "Danach: 3. März.",
+    ]
+    assert texts("They came in 1914. May was cold. It was page 4. The rest is lost.") == [
+        "They came in 1914.",
+        "May was cold.",
+        "It was page 4.",
+        "The rest is lost.",
+    ]
+
+
 def test_abbreviations_initials_and_wrapped_lines_end_no_sentence() -> None:
     page = "Dr. J. Smith met Mr. Poe at No. 5,\ni.e. at home. They spoke of the U.S. economy! Why? Nobody\nknows."
     assert texts(page) == [

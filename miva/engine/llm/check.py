@@ -55,10 +55,10 @@ class Context:
 
     def __init__(self, text: str, pages: Sequence[int] = (), passages: int = 0) -> None:
         """`pages` are those that may be cited as [p. N], `passages` is how many passages were given, from 1 on."""
-        self._numbers = Known(text)
+        even = _even(text)
+        self._numbers = Known(even)
         self._pages = frozenset(pages)
         self._passages = passages
-        even = _even(text)
         said = citations(even)
         self._named = self._pages.union(said.named, said.cited)
         words = [_bare(match[0]) for match in _WORD.finditer(even)]
