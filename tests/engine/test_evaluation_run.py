@@ -12,6 +12,7 @@ from benchmarks import report
 from benchmarks.bench import Bench
 from benchmarks.evaluation import asking, ingest, pipelines, rows, store_sizes, stores, verdicts
 from benchmarks.evaluation.__main__ import texts_of
+from benchmarks.evaluation.ingest import Ingest, Query
 from benchmarks.evaluation.long_document import long_document
 from benchmarks.evaluation.minilm import MiniLM
 from benchmarks.evaluation.product import SQLITE, product
@@ -57,6 +58,14 @@ def whole(tmp_path: Path) -> EvaluationSet:
 @pytest.fixture
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
     return Bench(True, tmp_path_factory.mktemp("eval"), print)
+
+
+def test_of_several_files_the_middle_of_each_figure_is_taken() -> None:
+    def of(n: float) -> Ingest:
+        return Ingest(40, n, 10 - n, n + 1, n + 2, n + 3, f"file {n:g}", Query(n, n, n))
+
+    middle = ingest.middle([of(5), of(1), of(2)])
+    assert middle == Ingest(40, 2, 8, 3, 4, 5, "file 5", Query(2, 2, 2))
 
 
 def test_the_product_is_asked_and_its_answers_are_scored(bench: Bench, whole: EvaluationSet) -> None:

@@ -73,6 +73,12 @@ async def test_a_server_alone_answers_a_question_about_a_pdf_and_leaves_nothing_
         product.kill()
 
 
+def takes_connections(path: Path) -> bool:
+    """Whether somebody listens at a socket's path; that is there a little sooner."""
+    with socket.socket(socket.AF_UNIX) as caller:
+        return caller.connect_ex(str(path)) == 0
+
+
 async def test_daphne_serves_on_a_unix_socket(tmp_path: Path) -> None:
     product = Product(tmp_path)
     path = tmp_path / "daphne.sock"
@@ -80,7 +86,7 @@ async def test_daphne_serves_on_a_unix_socket(tmp_path: Path) -> None:
     with (tmp_path / "server.log").open("wb") as log:
         server = subprocess.Popen(command, cwd=ROOT, env=bare(product), stdout=log, stderr=log)
     try:
-        await eventually(path.exists)
+        await eventually(lambda: takes_connections(path))
         async with open_unix_socket(path) as socket:
             answer = await ask_plainly(socket, "When was the lighthouse lit?", file=pdf_file())
             assert "1905" in answer["message"]
