@@ -20,6 +20,7 @@ def sign_up(visitor: Visitor, name: str) -> None:
     for field in page.locator("[type=password]").all():
         field.fill(PASSWORD)
     page.locator("main [type=submit], main button").first.click()
+    expect(page.locator("[name=username]")).to_have_count(0)  # else what comes next may be sooner than the account
 
 
 def sign_in(visitor: Visitor, name: str) -> None:
