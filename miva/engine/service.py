@@ -145,6 +145,10 @@ class Service:
         """Whether a document is getting vectors."""
         return self._vectoriser.works_at(document)
 
+    async def vectors_settled(self, document: str, seconds: float) -> None:
+        """Returns once nobody works at a document's vectors any more, but no later than in `seconds`."""
+        await self._vectoriser.settled(document, seconds)
+
     async def vector_counts(self, document: str) -> tuple[int, int] | None:
         """How many vectors and how many chunks a document has; None where it is not held."""
         return await self.in_thread(self._vector_counts, document)

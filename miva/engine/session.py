@@ -232,7 +232,10 @@ class Session:
             if not is_worked_at or counts[0] >= counts[1]:
                 return
             told = True
-            await asyncio.sleep(_PROGRESS_S)
+            if self._service.is_worked_at(document):  # the last of them is told when it is there
+                await self._service.vectors_settled(document, _PROGRESS_S)
+            else:
+                await asyncio.sleep(_PROGRESS_S)
 
     def _start(self, work: Callable[P, Awaitable[None]], *args: P.args, **kwargs: P.kwargs) -> asyncio.Task[None]:
         task = asyncio.create_task(self._guarded(work, *args, **kwargs))

@@ -143,6 +143,10 @@ async def test_the_sender_hears_of_it_all_the_while(data: Path, monkeypatch: pyt
                 progress = (await client.until("progress"))[-1]
                 assert (progress["done"], progress["total"] > 32) == (0, True)
             library.may_write.set()
-            while (progress := (await client.until("progress"))[-1])["done"] < progress["total"]:
+            while not (progress := (await client.until("progress"))[-1])["done"]:
                 pass
+            assert progress["done"] < progress["total"]
+            monkeypatch.setattr(session_module, "_PROGRESS_S", 600)  # the end is told when it comes
+            while progress["done"] < progress["total"]:
+                progress = (await client.until("progress"))[-1]
     embeddings.close()
