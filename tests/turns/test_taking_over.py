@@ -25,6 +25,7 @@ from tests.turns.workers import (
     log_of,
     messages,
     open_socket,
+    put_to_sleep,
     rows,
     two_workers,
     until,
@@ -105,7 +106,7 @@ async def test_an_owner_that_slept_past_its_lease_adds_nothing_when_it_wakes(pai
     async with scripted_engine(teller, port=pair.port), open_socket(pair.here.socket_url, "miva.v1") as socket:
         await socket.send(ask(1, "slept"))
         await until(socket, "delta")
-        send(pair.here, signal.SIGSTOP)
+        put_to_sleep(pair.here)
         await teller.was_asked(2)
         teller.go.set()  # both connections get the rest; the sleeper finds it when it wakes
         await ended(pair.there, "slept")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -149,6 +150,28 @@ def change(product: Product, query: str) -> None:
             return
     with closing(sqlite3.connect(_file(product), timeout=PATIENCE_S)) as sqlite, sqlite:
         sqlite.execute(query)
+
+
+def put_to_sleep(product: Product) -> None:
+    """SIGSTOP, at a moment at which the process does not hold SQLite's only lock: nobody could write until it wakes."""
+    assert product.process is not None
+    product.process.send_signal(signal.SIGSTOP)
+    while _is_locked(product):
+        product.process.send_signal(signal.SIGCONT)
+        time.sleep(0.05)
+        product.process.send_signal(signal.SIGSTOP)
+
+
+def _is_locked(product: Product) -> bool:
+    if product.environment().get("DATABASE_URL"):
+        return False
+    with closing(sqlite3.connect(_file(product), timeout=1.0, isolation_level=None)) as sqlite:
+        try:
+            sqlite.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return True
+        sqlite.execute("ROLLBACK")
+        return False
 
 
 def log_of(product: Product, label: str) -> list[Logged]:
