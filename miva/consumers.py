@@ -145,9 +145,12 @@ class ChatConsumer(AsyncConsumer):  # type: ignore[misc]
         except database_away.UNREACHABLE as why:
             await self._refuse(dialogue, database_away.told(why), request)
         except Exception as why:
-            if not no_room.is_it(why):
+            if no_room.is_it(why):
+                error: MivaError = no_room.told(why)
+            else:
                 logger.exception("A frame could not be carried out")
-            await self._refuse(dialogue, no_room.told(why) if no_room.is_it(why) else Internal(), request)
+                error = Internal()
+            await self._refuse(dialogue, error, request)
         finally:
             self._pending_size -= size
 

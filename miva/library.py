@@ -203,8 +203,6 @@ async def _begin(owner_id: UUID, received: Received, upload_id: str | None, *, i
         try:
             await in_thread(reader.keep, file_threads)(received)
         except OSError as why:
-            if not no_room.is_it(why):
-                logger.exception("A file could not be kept")
             await _fail(document, Busy(), upload_id)
             raise no_room.told(why) from why
     finally:

@@ -22,8 +22,10 @@ def is_it(why: BaseException) -> bool:
 
 
 def told(why: BaseException) -> Busy:
-    """The error for a client whose file met it; the log gets one line."""
-    logger.error("A file could not be written: %s", why.strerror if isinstance(why, OSError) else why)
+    """The error for a client whose file could not be written; the log gets one line, and a trace of what is no lack of
+    room."""
+    words = why.strerror if isinstance(why, OSError) else why
+    logger.error("A file could not be written: %s", words, exc_info=None if is_it(why) else why)
     return Busy("The server has no room for this file just now. Please try again later.")
 
 

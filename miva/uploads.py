@@ -7,7 +7,6 @@ that ends, or a process that dies, loses none of it.
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Coroutine
 from typing import Any
@@ -24,8 +23,6 @@ from miva.models import Document
 from miva.protocol.errors import BadField, BadFrame, Busy, FileTooLarge, NotFound
 from miva.protocol.requests import Upload
 from miva.upload_rows import Next
-
-logger = logging.getLogger("miva.uploads")
 
 KEEP_S = 10.0
 """How often the document's row notes that bytes come."""
@@ -101,8 +98,6 @@ class UploadSession:
                 raise NotFound("This document was deleted while it was sent.") from None
             raise Busy("This file is sent over another connection now.") from None
         except OSError as why:
-            if not no_room.is_it(why):
-                logger.exception("A file that a client sends could not be written")
             await self.close()
             raise no_room.told(why) from why
         self.done += len(data)

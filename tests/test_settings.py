@@ -71,6 +71,7 @@ BAD = [
     ("MIVA_ENGINE_TIMEOUT_S", "-1", "miva.E002", "MIVA_ENGINE_TIMEOUT_S=120"),
     ("MIVA_ENGINE_TOTAL_S", "nan", "miva.E002", "MIVA_ENGINE_TOTAL_S=600"),
     ("MIVA_MAX_FILE_MB", "0", "miva.E002", "MIVA_MAX_FILE_MB=50"),
+    ("MIVA_MAX_PAGES", "many", "miva.E002", "MIVA_MAX_PAGES=5000"),
     ("MIVA_MAX_PAGES", "12.5", "miva.E002", "MIVA_MAX_PAGES=5000"),
     ("MIVA_SOCKETS", "0", "miva.E002", "MIVA_SOCKETS=20"),
     ("MIVA_PDF_TIMEOUT_S", "0", "miva.E002", "MIVA_PDF_TIMEOUT_S=60"),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Iterator
 from concurrent.futures import Future
 
+from miva import no_room
 from miva.protocol import errors
 
 from . import base64_text
@@ -15,8 +15,6 @@ from .pool import Pool
 from .refusal import Refusal, too_large
 from .slot import Slot
 from .temporary import TemporaryFolder
-
-log = logging.getLogger(__name__)
 
 IN_THREAD = 2**20
 """Base64 text up to this many characters is decoded in a thread; a thread still holds the interpreter (design 3)."""
@@ -61,8 +59,7 @@ def decode_in_pool(pool: Pool, folder: TemporaryFolder, content: str, *, name: s
                 # Real blocks: a full disk is to be noticed here, not as a bus error in the process that writes.
                 target.make_room(room)
             except OSError as why:
-                log.exception("there is no room for a file that a client sent")
-                raise errors.Busy("The server has no room for this file just now. Please try again later.") from why
+                raise no_room.told(why) from why
             end = slot.run({"kind": "base64"}, [source.fd, target.fd], pool.limits.timeout_s, lambda *_: None)
             source.close()
             os.ftruncate(target.fd, end["size"])

@@ -20,6 +20,7 @@ from tests.test_settings import run
 
 ENGINE = "ws://127.0.0.1:1/ws/chat"
 """None: these tests ask nothing."""
+PRODUCTION: dict[str, Any] = {"SECRET_KEY": "k" * 50, "ALLOWED_HOSTS": "127.0.0.1"}
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,7 @@ async def test_a_database_that_comes_late_and_empty_is_told_by_health(tmp_path: 
     late = PostgresServer(port=free_port())
     url = f"postgresql://postgres@127.0.0.1:{late.port}/postgres"
     try:
-        with Product(tmp_path, DATABASE_URL=url, MIVA_ENGINE_URL=ENGINE, DEBUG="off", **_PRODUCTION) as product:
+        with Product(tmp_path, DATABASE_URL=url, MIVA_ENGINE_URL=ENGINE, DEBUG="off", **PRODUCTION) as product:
             assert "The database cannot be reached yet: " in said_by(product)
             await asyncio.to_thread(late.start)
             health = product.url + "api/health/"
@@ -74,13 +75,10 @@ async def test_a_database_that_comes_late_and_empty_is_told_by_health(tmp_path: 
         late.close()
 
 
-_PRODUCTION: dict[str, Any] = {"SECRET_KEY": "k" * 50, "ALLOWED_HOSTS": "127.0.0.1"}
-
-
 async def test_a_database_that_goes_away_is_a_line_in_the_log_and_a_page_that_says_so(tmp_path: Path) -> None:
     server = PostgresServer(port=free_port()).start()
     try:
-        settings = {"DATABASE_URL": server.new_database(), "MIVA_ENGINE_URL": ENGINE, "DEBUG": "off", **_PRODUCTION}
+        settings = {"DATABASE_URL": server.new_database(), "MIVA_ENGINE_URL": ENGINE, "DEBUG": "off", **PRODUCTION}
         product = Product(tmp_path, **settings)
         assert product.run("migrate").returncode == 0
         with product:
