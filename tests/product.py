@@ -164,14 +164,19 @@ def free_port() -> int:
     raise AssertionError("the ports never end")
 
 
+def parent(pid: int) -> int:
+    """The id of a process's parent; 0 where the process is gone."""
+    with contextlib.suppress(OSError):
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    return 0
+
+
 def process_tree(root: int) -> list[int]:
     """The ids of a process and all its descendants that are alive now."""
     children: dict[int, list[int]] = {}
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
-            with contextlib.suppress(OSError):
-                parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-                children.setdefault(parent, []).append(int(folder.name))
+            children.setdefault(parent(int(folder.name)), []).append(int(folder.name))
     found, todo = [], [root]
     while todo:
         pid = todo.pop()

@@ -17,7 +17,7 @@ from uuid import uuid4
 from websockets.asyncio.client import ClientConnection, connect, unix_connect
 from websockets.typing import Subprotocol
 
-from tests.product import PATIENCE_S, process_tree
+from tests.product import PATIENCE_S, parent, process_tree
 
 T = TypeVar("T")
 
@@ -80,9 +80,11 @@ def command_line(pid: int) -> list[str]:
 
 
 def engines_for(data: Path) -> list[int]:
-    """The embedded engines that run on a data folder."""
+    """The embedded engines that run on a data folder; without what one of them just forks, which has its command line
+    until it runs its own."""
     folder = str(data / "engine")
-    return [pid for pid in _all() if "miva.engine" in (line := command_line(pid)) and folder in line]
+    found = [pid for pid in _all() if "miva.engine" in (line := command_line(pid)) and folder in line]
+    return [pid for pid in found if parent(pid) not in found]
 
 
 def readers_below(pid: int) -> list[int]:

@@ -21,7 +21,7 @@ from tests.operations.talk import (
     readers_below,
 )
 from tests.pdfs import make_pdf
-from tests.product import PATIENCE_S, Product, process_tree
+from tests.product import PATIENCE_S, Product, parent, process_tree
 from tests.redis_server import RedisServer
 
 GONE_S = 10.0
@@ -86,10 +86,6 @@ def guest_session(product: Product) -> str:
     with urllib.request.urlopen(product.url, timeout=PATIENCE_S) as page:
         (cookie,) = [value for value in page.headers.get_all("Set-Cookie") if value.startswith("sessionid=")]
         return str(cookie).partition("=")[2].partition(";")[0]
-
-
-def parent(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 async def test_two_workers_start_on_a_fresh_folder_with_one_engine_and_another_takes_it_over(

@@ -132,7 +132,7 @@ def _choice_path(folder: Path) -> Path:
 
 def _processor() -> str:
     """Names what the times depend on: the processor with its abilities, and onnxruntime's version."""
-    known = [platform.machine(), platform.processor(), onnxruntime.__version__]
+    known = [platform.machine(), onnxruntime.__version__]  # platform.processor() would run a program
     with contextlib.suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         known += sorted({line for line in lines if line.startswith(("model name", "flags", "Features", "CPU part"))})
