@@ -30,7 +30,8 @@ LOOK_S = 0.005
 
 
 class PatientProtocol(WebSocketProtocol):  # type: ignore[misc]
-    """Daphne's protocol, which else keeps in memory whatever a client sends faster than it is worked on."""
+    """Daphne's protocol, which else keeps in memory whatever a client sends faster than it is worked on, and sends no
+    frame that is larger than those it takes."""
 
     _is_waiting = False
 
@@ -40,6 +41,15 @@ class PatientProtocol(WebSocketProtocol):  # type: ignore[misc]
             self._is_waiting = True
             self.transport.pauseProducing()
             self._look()
+
+    def sendMessage(self, payload: bytes, isBinary: bool = False, **options: Any) -> None:
+        """Sends a frame of any size: autobahn else holds what goes out to the limit of what may come in, and an
+        engine's long frame would end with an exception in the task that tells it."""
+        most, self.maxMessagePayloadSize = self.maxMessagePayloadSize, 0
+        try:
+            super().sendMessage(payload, isBinary, **options)
+        finally:
+            self.maxMessagePayloadSize = most
 
     def _look(self) -> None:
         loop: Any = reactor

@@ -14,11 +14,11 @@ from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from tests.engines import ScriptedEngine, echo, silent
+from tests.engines import ScriptedEngine, answering, echo, silent
 from tests.pdfs import make_pdf
 from tests.product import PATIENCE_S
 from tests.relay import bad_files
-from tests.relay.world import World, assert_silent, closed, event, file, question, until
+from tests.relay.world import World, assert_silent, closed, event, file, question, text, until
 
 SMALL = make_pdf(["Alpha"])
 FILE = file(SMALL)
@@ -351,6 +351,17 @@ async def test_a_frame_over_the_limit_closes_with_1009(strict: World) -> None:
         assert await closed(client) == (1009 if strict.server == "uvicorn" else None)
         async with strict.socket(token=strict.token()) as other:
             await answered(other, "somebody else")
+
+
+async def test_what_an_engine_says_may_be_larger_than_what_clients_may_send(strict: World) -> None:
+    long = "x" * 4_000_000
+    async with strict.engine(answering(long)):
+        async with strict.socket(token=strict.token()) as client:
+            await client.send(question("q", None))
+            assert await text(client) == long
+        async with strict.socket(token=strict.token(), dialect="miva.v1") as client:
+            await client.send('{"type": "ask", "id": "q", "message": "q"}')
+            assert (await until(client, "done"))["text"] == long
 
 
 async def test_text_that_is_not_utf8_closes_with_1007(strict: World) -> None:
