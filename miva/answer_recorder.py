@@ -14,7 +14,7 @@ from uuid import UUID
 from miva import history
 from miva.in_thread import in_thread
 from miva.protocol import engine
-from miva.protocol.events import Done, Failed, Reply, Source, Sources
+from miva.protocol.events import BETWEEN_REPLIES, Done, Failed, Reply, Source, Sources
 
 logger = logging.getLogger("miva.answer_recorder")
 
@@ -250,16 +250,16 @@ def what_is_said(frames: Sequence[str], last: _Last = _Last.NOTHING) -> Said:
     is_whole = False
     for frame in frames:
         if (piece := engine.piece(frame)) is not None:  # nearly all
-            texts += ("\n\n", piece) if last is _Last.REPLY else (piece,)
+            texts += (BETWEEN_REPLIES, piece) if last is _Last.REPLY else (piece,)
             last = _Last.PIECE
             continue
         match engine.read(frame):
             case Reply(text=text):
-                texts += (text,) if last is _Last.NOTHING else ("\n\n", text)
+                texts += (text,) if last is _Last.NOTHING else (BETWEEN_REPLIES, text)
                 last = _Last.REPLY
                 sources = engine.sources_in(frame) or sources
             case Failed(error):
-                texts += (error.message,) if last is _Last.NOTHING else ("\n\n", error.message)
+                texts += (error.message,) if last is _Last.NOTHING else (BETWEEN_REPLIES, error.message)
                 last = _Last.REPLY
             case Sources(found):
                 sources = found

@@ -18,7 +18,7 @@ from miva.history import LONGEST_ANSWER, storable
 from miva.protocol import engine
 from miva.protocol.envelope import wrap
 from miva.protocol.errors import EngineError, EngineFailed, EngineTimeout, EngineUnavailable, FileTooLarge, MivaError
-from miva.protocol.events import Delta, Done, Event, Failed, Progress, Reply, Source, Sources, Thinking
+from miva.protocol.events import BETWEEN_REPLIES, Delta, Done, Event, Failed, Progress, Reply, Source, Sources, Thinking
 
 QUIET_S = 1.0
 """Silence behind an untyped frame that ends a turn (contract section 4)."""
@@ -266,7 +266,7 @@ class EngineTurn:
                 await send_documents(link, await self._question.load([id]), self._question.owner)
 
     def _done(self, done: Done) -> Done:
-        text = done.text or "".join(self._text) or "\n\n".join(self._replies)
+        text = done.text or "".join(self._text) or BETWEEN_REPLIES.join(self._replies)
         return Done(text, done.sources or self._sources)
 
     def _end_of_closed(self, why: EngineClosed) -> Event:

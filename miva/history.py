@@ -17,7 +17,7 @@ from django.utils import timezone
 from miva import plain_sql
 from miva.models import Conversation, Document, Message, Turn
 from miva.protocol.errors import Forbidden
-from miva.protocol.events import Source
+from miva.protocol.events import BETWEEN_REPLIES, Source
 
 RECENT_MESSAGES = 20
 RECENT_CHARACTERS = 20_000
@@ -174,7 +174,7 @@ def add_late(message_id: int, text: str) -> bool:
     if message is None:
         return False
     if len(message.content) + len(text) < LONGEST_ANSWER:
-        message.content = f"{message.content}\n\n{storable(text)}"
+        message.content = f"{message.content}{BETWEEN_REPLIES}{storable(text)}"
         message.save(update_fields=["content"])
     return True
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from miva.protocol.errors import MivaError
 
+BETWEEN_REPLIES = "\n\n"
+"""What stands between the whole replies of one answer in its text."""
 Source = dict[str, Any]
 """{document, name, page, quote}: where in which document an answer stands."""
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from miva.protocol import fields
 from miva.protocol.errors import BadField, MivaError
-from miva.protocol.events import Cancelled, Delta, Done, Event, Failed, Reply, Reset, Thinking
+from miva.protocol.events import BETWEEN_REPLIES, Cancelled, Delta, Done, Event, Failed, Reply, Reset, Thinking
 from miva.protocol.frames import dump
 from miva.protocol.requests import Ask
 
@@ -39,6 +39,8 @@ class Teller:
         self._told: list[str] = []
         self._again: str | None = None
         """The words of the second answer, while they are no more than those of the first."""
+        self._has_replied = False
+        """Whether the answer has a whole reply in it, from which the next one is set off as in the answer's text."""
 
     def frames(self, event: Event) -> Iterator[str]:
         """The frames of an event: none for what has no word here, several for a long untyped reply."""
@@ -48,15 +50,17 @@ class Teller:
             case Delta(text):
                 yield from self._stream([text])
             case Reply(text=text, late=False):
-                yield from self._stream(_WORD.findall(text) or [text])
+                whole = BETWEEN_REPLIES + text if self._has_replied else text
+                self._has_replied = True
+                yield from self._stream(_WORD.findall(whole) or [whole])
             case Reset():
-                self._told, self._again = ["".join(self._told)], ""
+                self._told, self._again, self._has_replied = ["".join(self._told)], "", False
             case Done(text, sources):
                 yield dump({"type": "done", "response": text, "sources": sources})
             case Failed(error):
                 yield encode_error(error)
         if isinstance(event, Done | Failed | Cancelled):
-            self._told, self._again = [], None
+            self._told, self._again, self._has_replied = [], None, False
 
     def _stream(self, pieces: Sequence[str]) -> Iterator[str]:
         if self._again is not None:

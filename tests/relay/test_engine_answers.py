@@ -59,6 +59,19 @@ async def test_pieces_that_come_at_once_are_streams_of_their_own_to_a_query_clie
     assert told[-1]["response"] == "".join(pieces)
 
 
+async def test_whole_replies_are_streamed_as_the_answer_has_them(hasty: World) -> None:
+    async with (
+        hasty.engine(answering('{"response": "It says this."}', "And  that.")),
+        hasty.socket(query=f"token={hasty.token()}") as client,
+    ):
+        for number in range(2):  # also where the socket was told an answer before
+            await client.send(json.dumps({"query": f"q{number}"}))
+            streamed = ""
+            while (told := await event(client))["type"] != "done":
+                streamed += told.get("content", "")
+            assert streamed == told["response"] == "It says this.\n\nAnd  that."
+
+
 async def test_nobody_is_told_of_thinking_behind_a_reply(hasty: World) -> None:
     frames = ("r", '{"type": "done", "response": "fin"}')
     async with (
