@@ -16,6 +16,7 @@ import uvicorn
 
 from miva import startup, stopping
 from miva.middleware import Receive, Scope, Send
+from miva.mistakes_log import as_warning
 
 GRACE_S = 4
 """How long uvicorn waits for connections to close when it is told to end, where nothing else was said."""
@@ -35,7 +36,7 @@ class _ForLogs(logging.Filter):
         if record.msg == _REFUSED:
             return False
         if record.exc_info and isinstance(record.exc_info[1], UnicodeDecodeError):
-            record.exc_info = None  # uvicorn closes such a socket with 1007, as it should, and logs a trace
+            as_warning(record)  # uvicorn closes such a socket with 1007, as it should, and logs an error with its trace
         if isinstance(record.args, tuple):
             record.args = tuple(hidden(value) for value in record.args)
         record.msg = hidden(record.msg)

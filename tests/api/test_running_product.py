@@ -258,6 +258,45 @@ def test_static_files_come_without_a_warning(product: Product) -> None:
     assert "Warning" not in product.log()
 
 
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("application/x-www-form-urlencoded", b"&".join(b"a%d=1" % number for number in range(1001))),
+        ("multipart/form-data", b"no boundary"),
+        (
+            "multipart/form-data; boundary=b",
+            b'--b\r\nContent-Disposition: form-data; name="f"; filename="a"\r\n\r\nx\r\n' * 101 + b"--b--\r\n",
+        ),
+    ],
+    ids=["fields", "boundary", "files"],
+)
+def test_a_form_that_cannot_be_read_is_no_error_of_the_server(product: Product, kind: str, body: bytes) -> None:
+    before = len(product.log())
+    browser = {"Cookie": f"csrftoken={'a' * 32}", "Origin": product.url.rstrip("/"), "Content-Type": kind}
+    request = urllib.request.Request(f"{product.url}accounts/login/", body, browser)
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request)
+    assert refused.value.code == 400
+    assert_one_line(product, before)
+
+
+def test_a_strange_host_is_no_error_of_the_server(product: Product) -> None:
+    before = len(product.log())
+    request = urllib.request.Request(f"{product.url}api/health/live/", headers={"Host": "evil.example.org"})
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request)
+    assert refused.value.code == 400
+    assert_one_line(product, before)
+
+
+def assert_one_line(product: Product, before: int) -> None:
+    """What the log has from `before` on tells a client's mistake, and no more than that."""
+    new = product.log()[before:]
+    assert " WARNING django." in new or product.server == "daphne"  # which refuses some forms by itself
+    assert "Traceback" not in new
+    assert "ERROR" not in new
+
+
 def test_the_server_had_no_error_of_its_own(product: Product) -> None:
     assert "Traceback" not in product.log()
 
