@@ -98,6 +98,8 @@ class Hub:
         self._sender = ThreadPoolExecutor(max_workers=1, thread_name_prefix="hub-sender")
         self.connected = False
         """Whether the layer worked when it was last used."""
+        self._takes_news = True
+        """Whether the layer took what was last told, so that the log has an outage once and not with each news."""
 
     def subscribe(self, topic: str, listener: Listener) -> Callable[[], None]:
         """Calls `listener` with each news of a topic, from this and other processes; returns what ends that."""
@@ -197,13 +199,18 @@ class Hub:
             try:
                 async with asyncio.timeout(SEND_PATIENCE_S):
                     await layer.group_send(group_name(topic), message)
+                if not self._takes_news:
+                    self._takes_news = True
+                    logger.info("The channel layer takes news again")
                 return
             except TimeoutError as why:
                 problem = why
                 break
             except Exception as why:  # also a connection kept from before Redis was started again: the next is new
                 problem = why
-        logger.warning("The channel layer did not take news (%r); other processes will look for themselves", problem)
+        if self._takes_news:
+            self._takes_news = False
+            logger.warning("The channel layer does not take news (%r); other processes look for themselves", problem)
 
     async def _listen(self) -> None:
         pause = FIRST_PAUSE_S

@@ -135,6 +135,30 @@ async def test_a_hub_closes_where_its_layer_forgets_that_it_was_told_to(
         await hub.close()
 
 
+async def test_a_layer_that_is_away_is_logged_once_and_once_more_when_it_is_back(
+    settings: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And not with each news, of which a busy server has hundreds a second."""
+    redis, hub = RedisServer(), Hub()
+    use_layer(settings, redis, RedisLayer)
+
+    async def tell() -> None:
+        for number in range(3):
+            hub.tell("anything", {"number": number})
+        await eventually(lambda: not hub._sends)
+
+    try:
+        await tell()
+        with redis:
+            await tell()
+        await tell()
+    finally:
+        await hub.close()
+    told = [record.getMessage().partition(" (")[0] for record in caplog.records if record.name == "miva.hub"]
+    away = "The channel layer does not take news"
+    assert told == [away, "The channel layer takes news again", away]
+
+
 @pytest.mark.parametrize(("layer", "complaints"), [(RedisLayer, 0), (RedisChannelLayer, 1)])
 async def test_a_message_that_redis_cannot_be_told_of_fails_no_task(
     layer: type[RedisChannelLayer], complaints: int, redis_server: RedisServer, settings: Any
