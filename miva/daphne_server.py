@@ -33,6 +33,7 @@ class PatientProtocol(WebSocketProtocol):  # type: ignore[misc]
     """Daphne's protocol, which else keeps in memory whatever a client sends faster than it is worked on, and sends no
     frame that is larger than those it takes."""
 
+    maxMessagePayloadSize: int
     _is_waiting = False
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
