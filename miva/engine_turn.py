@@ -90,6 +90,8 @@ class EngineTurn:
         self._said = 0
         """Characters of those pieces, and of the frames of those replies."""
         self._sources: tuple[Source, ...] = ()
+        self.indexed: dict[str, int] = {}
+        """Of the question's documents (by content id) those that the engine has taken meanwhile, and their chunks."""
         self._heard = False
         self._last_was_untyped = False
         self._has_thought = question.is_repeated
@@ -134,6 +136,8 @@ class EngineTurn:
         remember(hello)
         await link.send(await self._frame(hello))
         while said := await self._next(link, ends_at):
+            taken = {event.id: event.chunks for event in said if isinstance(event, engine.Indexed)}
+            self.indexed |= {id: chunks for id, chunks in taken.items() if id in self._question.documents}
             told = self._told(said)
             if told:
                 yield told

@@ -221,7 +221,8 @@ class RunningTurn:
             answer = end
             end = await patiently(lambda: in_thread(_as_shown)(self.claim, answer, self._asked_about))
         before = await self._outbox.close()
-        work = End(self.claim, before, end)
+        indexed = self._engine.indexed if self._engine is not None else {}
+        work = End(self.claim, before, end, indexed)
         try:
             await log.append(self.claim.conversation_id, work)
         except (FencedOff, NotFound, *AWAY):
@@ -230,7 +231,7 @@ class RunningTurn:
             if not isinstance(end, Done):
                 raise
             logger.exception("An answer could not be stored")
-            work = End(self.claim, [], Failed(Internal()))
+            work = End(self.claim, [], Failed(Internal()), indexed)
             await log.append(self.claim.conversation_id, work)
         return work
 

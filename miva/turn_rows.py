@@ -164,6 +164,12 @@ def asked_about_before(turn_id: UUID) -> set[UUID]:
     return set(links.filter(turn__in=earlier).values_list("document_id", flat=True))
 
 
+def note_chunks(turn_id: UUID, content_id: str, chunks: int) -> None:
+    """Keeps how many chunks the engine made of a document that it took with a question of its owner's."""
+    about = LINK.objects.filter(turn_id=turn_id).values("document_id")
+    Document.objects.filter(pk__in=about, content_id=content_id, status=Document.Status.READY).update(chunks=chunks)
+
+
 def unfinished(conversation_id: UUID) -> QuerySet[Turn]:
     """The turns of a conversation that have no end yet, in their order."""
     return Turn.objects.filter(conversation_id=conversation_id, state__in=UNFINISHED).order_by("accepted_seq")

@@ -6,7 +6,7 @@ A work may be called more than once (a commit that failed is tried again); its r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
@@ -124,22 +124,29 @@ class Accept:
 
 
 class End:
-    """Ends a running turn: what was still to be told, its end, the messages of an answer; claims the next one waiting.
+    """Ends a running turn: what was still to be told, its end, the messages of an answer, what the engine has taken of
+    its documents; claims the next one waiting.
 
     Raises FencedOff where another process has taken the turn.
     """
 
-    def __init__(self, claim: Claim, before: Sequence[Event], end: Event) -> None:
-        """`end` is Done (with text, html and sources as clients see them), Failed or Cancelled."""
+    def __init__(
+        self, claim: Claim, before: Sequence[Event], end: Event, indexed: Mapping[str, int] | None = None
+    ) -> None:
+        """`end` is Done (with text, html and sources as clients see them), Failed or Cancelled; `indexed` are the
+        chunks of the question's documents (by content id) that the engine took with it."""
         self._claim = claim
         self._before = before
         self._end = end
+        self._indexed = indexed or {}
         self.message_id: int | None = None
         self.next: Claim | None = None
 
     def __call__(self, _: int) -> Sequence[Entry]:
         if not turn_rows.end(self._claim, _END_STATES[type(self._end)]):
             raise FencedOff
+        for content_id, chunks in self._indexed.items():
+            turn_rows.note_chunks(self._claim.turn_id, content_id, chunks)
         end = self._end
         if isinstance(end, Done):
             self.message_id = history.record_turn(self._claim.turn_id, end.text, end.sources)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import urllib.request
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ import pytest
 from websockets.asyncio.server import ServerConnection
 
 from tests.engines import ScriptedEngine, answering, echo, scripted_engine
+from tests.pdfs import make_pdf
 from tests.relay.asker import DIALECTS, Asker
-from tests.relay.world import World, event, question, until
+from tests.relay.world import World, event, file, question, until
 
 
 @pytest.mark.parametrize(
@@ -107,6 +109,30 @@ async def test_an_engine_that_takes_only_who_offers_its_subprotocol_is_asked(has
         for _ in range(2):
             assert await asker.ask("q") in ("taken", done)
         assert [frame["message"] for frame in engine.asked] == ["q", "q"]
+
+
+async def test_what_the_engine_takes_with_a_question_counts_as_taken(hasty: World) -> None:
+    async def take(_: ScriptedEngine, connection: ServerConnection, frame: str) -> None:
+        asked = json.loads(frame)
+        if asked["type"] == "chat":
+            [id] = asked["documents"]
+            await connection.send(json.dumps({"type": "need", "documents": [id]}))
+        elif asked["type"] == "document_end":
+            for told in ({"type": "indexed", "id": asked["id"], "chunks": 3}, {"type": "done", "response": "read"}):
+                await connection.send(json.dumps(told))
+
+    hello = json.dumps({"type": "hello", "name": "keeper", "models": [], "embedding_dim": 0})
+    token = hasty.token()
+    asked = {"type": "ask", "id": "q", "message": "q", "files": [file(make_pdf(["Alpha"]))]}
+    async with (
+        hasty.engine(take, subprotocols=["miva.engine.v1"], greeting=hello),
+        hasty.socket(token=token, dialect="miva.v1") as client,
+    ):
+        await client.send(json.dumps(asked))
+        await until(client, "done")
+    request = urllib.request.Request(f"{hasty.product.url}api/document/", headers={"Authorization": f"Token {token}"})
+    with urllib.request.urlopen(request) as listed:
+        assert [document["total_chunks"] for document in json.load(listed)] == [3]
 
 
 async def test_an_engines_own_words_about_its_failure_reach_the_client(hasty: World) -> None:
