@@ -53,6 +53,8 @@ def received_file(request: Request, *, is_utf8_wanted: bool) -> Received:
     file = fields.members(request).get("file")
     if not isinstance(file, UploadedFile):
         raise BadField("Send a form (multipart/form-data) with the file in its field “file”.", field="file")
+    if len(request.FILES.getlist("file")) > 1:  # Django would take the last and say nothing of the others
+        raise BadField("Send one file with each request.", field="file")
     name = (file.name or "file").replace("\0", "")
     received = reader.receive_chunks(file.chunks(), name=name, declared=file.content_type or "")
     try:

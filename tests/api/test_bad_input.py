@@ -122,6 +122,8 @@ def test_a_body_is_not_needed_to_be_told_so(nobody: Api) -> None:
         b'--frontier\r\nContent-Disposition: form-data; name="other"; filename="a.pdf"\r\n\r\nx\r\n--frontier--\r\n',
         b'--frontier\r\nContent-Disposition: form-data; name="file"; filename="a.pdf"\r\n'
         b"Content-Transfer-Encoding: base64\r\n\r\n!\r\n--frontier--\r\n",
+        b'--frontier\r\nContent-Disposition: form-data; name="file"; filename="a.txt"\r\n\r\nx\r\n' * 2
+        + b"--frontier--\r\n",
         b"--frontier\r\n" + b"X-Long: " + b"x" * 20_000 + b"\r\n\r\nx\r\n--frontier--\r\n",
     ],
 )
