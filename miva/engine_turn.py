@@ -136,8 +136,6 @@ class EngineTurn:
         remember(hello)
         await link.send(await self._frame(hello))
         while said := await self._next(link, ends_at):
-            taken = {event.id: event.chunks for event in said if isinstance(event, engine.Indexed)}
-            self.indexed |= {id: chunks for id, chunks in taken.items() if id in self._question.documents}
             told = self._told(said)
             if told:
                 yield told
@@ -193,6 +191,8 @@ class EngineTurn:
                 yield self._done(event)
             case Failed() | Progress():
                 yield event
+            case engine.Indexed(id, chunks) if id in self._question.documents:
+                self.indexed[id] = chunks
             case _:
                 pass  # thinking was told above; the others are between relay and engine
 
