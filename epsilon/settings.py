@@ -247,6 +247,7 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
 else:
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
     if DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
+        DATABASES["default"]["ENGINE"] = "miva.postgres"  # Django's own, which waits for no answer without end
         # A server that vanishes from the network is noticed in seconds, where libpq's own patience is hours.
         DATABASES["default"]["OPTIONS"] = {
             "connect_timeout": 5,

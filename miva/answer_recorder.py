@@ -11,7 +11,7 @@ from enum import Enum
 from typing import ClassVar, NamedTuple
 from uuid import UUID
 
-from miva import history
+from miva import database_away, history
 from miva.in_thread import in_thread
 from miva.protocol import engine
 from miva.protocol.events import BETWEEN_REPLIES, Done, Failed, Reply, Source, Sources
@@ -31,8 +31,8 @@ may be faster than the database."""
 PATIENCE_S = 2.0
 """The longest such wait. Then the database is late: nobody waits for it until it has stored something, and what comes
 beyond MOST_DELAYED is relayed and not stored."""
-PAUSES_S = (1.0, 3.0)
-"""Between attempts to store."""
+PAUSES_S = (1.0, 3.0, 6.0, 10.0, 10.0)
+"""Between attempts to store: together as long as the event log tries."""
 _own_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="answer-recorder")
 """One for all sockets: each thread that handles megabytes keeps some of them for itself."""
 
@@ -210,9 +210,10 @@ class AnswerRecorder:
                 await in_thread(_store, _own_thread)(self._owner_id, taken)
                 AnswerRecorder._is_late = False
                 return
-            except Exception:
+            except Exception as why:
                 if pause_s is None:
-                    logger.exception("An exchange could not be stored")
+                    is_away = isinstance(why, database_away.UNREACHABLE)
+                    logger.error("An exchange could not be stored (%s)", why, exc_info=None if is_away else why)
                 else:
                     await asyncio.sleep(pause_s)
 

@@ -58,7 +58,7 @@ def vector_store_can_be_used(**_: Any) -> list[CheckMessage]:
     parts = name.split(".")
     wrong = hint = ""
     if name == "pgvector":
-        if settings.DATABASES["default"]["ENGINE"] != "django.db.backends.postgresql":
+        if settings.DATABASES["default"]["ENGINE"] != "miva.postgres":
             wrong, hint = "needs a PostgreSQL database", "Set DATABASE_URL=postgresql://…, or MIVA_VECTOR_STORE=auto."
     elif name == "faiss":
         if find_spec("faiss") is None:

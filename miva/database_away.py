@@ -7,6 +7,7 @@ import logging
 from django.db import DatabaseError, InterfaceError, OperationalError
 
 from miva.protocol.errors import Busy
+from miva.silence import NoAnswer
 
 logger = logging.getLogger("miva.database_away")
 
@@ -19,9 +20,15 @@ def in_words(why: BaseException) -> str:
 
 
 def told(why: DatabaseError | InterfaceError) -> Busy:
-    """The error for a client whose request met one of UNREACHABLE."""
-    logger.error("The database failed: %s", in_words(why))
+    """The error for a client whose request met one of UNREACHABLE; the log gets a line."""
+    note(logger, logging.ERROR, "The database failed: %s", why)
     return Busy("The database cannot be reached. Please try again in a moment.")
+
+
+def note(to: logging.Logger, level: int, words: str, why: BaseException) -> None:
+    """Logs a line, with what the driver says at its `%s`; none where the database hangs, which is told once."""
+    if not isinstance(why.__cause__, NoAnswer):
+        to.log(level, words, in_words(why))
 
 
 class OneLine(logging.Filter):

@@ -31,7 +31,7 @@ def open_config() -> int:
 def _postgres_url() -> str:
     """The database's address as libpq reads it, "" where it is another one. Django knows more ways to write it."""
     about = settings.DATABASES["default"]
-    if about["ENGINE"] != "django.db.backends.postgresql":
+    if about["ENGINE"] != "miva.postgres":
         return ""
     user, password, host, port, name = (str(about.get(key) or "") for key in _PARTS)
     who = quote(user, safe="") + (f":{quote(password, safe='')}" if password else "")

@@ -10,6 +10,7 @@ from uuid import UUID
 from django.db import DatabaseError, InterfaceError
 
 from miva import eventlog
+from miva.database_away import note
 from miva.eventlog import Stored
 from miva.hub import News, hub, shared_layer
 from miva.protocol.errors import NotFound
@@ -166,7 +167,7 @@ class Follower:
             self._is_gone = True
             return None
         except (DatabaseError, InterfaceError) as why:
-            logger.warning("The log could not be read (%s); trying again", why)
+            note(logger, logging.WARNING, "The log could not be read (%s); trying again", why)
             await asyncio.sleep(PAUSE_S)
             return None
         if moves != self._moves or self._is_closed:  # moved meanwhile
@@ -238,7 +239,7 @@ async def _look_up() -> None:
     try:
         heads = await eventlog.heads(followed)
     except (DatabaseError, InterfaceError) as why:
-        logger.warning("The heads of conversations could not be looked up (%s)", why)
+        note(logger, logging.WARNING, "The heads of conversations could not be looked up (%s)", why)
         return
     for conversation_id in followed:
         for follower in tuple(_followers.get(conversation_id, ())):

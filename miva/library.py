@@ -16,7 +16,7 @@ from uuid import UUID
 
 from django.conf import settings
 
-from miva import document_leases, document_rows, no_room, stopping
+from miva import database_away, document_leases, document_rows, no_room, stopping
 from miva.document_leases import UNREADY
 from miva.document_news import StageProgress, progress_of, sparse, tell
 from miva.documents import reader
@@ -87,6 +87,8 @@ async def finish(
         raise
     except MivaError as why:
         await _fail(document, why, upload_id)
+        raise
+    except database_away.UNREACHABLE:  # no fault of the file's: whoever takes it over reads it again
         raise
     except Exception as why:
         logger.exception("A document could not be taken in")

@@ -20,6 +20,7 @@ from django.db import InterfaceError, InternalError, OperationalError, connectio
 from django.utils import timezone
 
 from miva import log_rows
+from miva.database_away import in_words, note
 from miva.log_rows import Entry, Fenced, FencedOff, Row, Stored, Work
 from miva.protocol.errors import NotFound
 
@@ -133,10 +134,11 @@ class Writer:
                 in_doubt = commit if commit.is_whole else in_doubt
                 self._drop_connection()
                 if time.monotonic() > deadline or self._is_closing:
-                    logger.error("The database did not take events: %s", why)
+                    logger.error("The database did not take events: %s", in_words(why))
                     self._settle([(job, why) for job in jobs])
                     return
-                logger.warning("The database does not take events (%s); trying again", why)
+                if pause == FIRST_PAUSE_S:  # one line, however often
+                    note(logger, logging.WARNING, "The database does not take events (%s); trying again", why)
             except Exception as why:
                 if len(jobs) == 1:
                     self._settle([(jobs[0], why)])

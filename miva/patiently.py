@@ -11,6 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from miva.database_away import note
 from miva.eventlog import AWAY, PATIENCE_S
 
 logger = logging.getLogger("miva.patiently")
@@ -24,11 +25,14 @@ async def patiently(read: Callable[[], Awaitable[T]]) -> T:
     """What `read` brings, which changes nothing and may be called again; raises one of AWAY after PATIENCE_S."""
     loop = asyncio.get_running_loop()
     ends_at = loop.time() + PATIENCE_S
+    was_told = False
     while True:
         try:
             return await read()
         except AWAY as why:
             if loop.time() >= ends_at:
                 raise
-            logger.warning("The database cannot be read (%s); trying again", why)
+            if not was_told:
+                note(logger, logging.WARNING, "The database cannot be read (%s); trying again", why)
+            was_told = True
         await asyncio.sleep(PAUSE_S)

@@ -255,7 +255,8 @@ class RunningTurn:
 
     def _cannot_log(self, why: BaseException) -> None:
         if not isinstance(why, FencedOff | NotFound):
-            logger.error("A turn's events could not be stored; it will be asked again", exc_info=why)
+            trace = None if isinstance(why, AWAY) else why
+            logger.error("A turn's events could not be stored (%s); it will be asked again", why, exc_info=trace)
         self.stop(Why.LOST)
 
 

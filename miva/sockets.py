@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
+from miva import database_away
 from miva.hub import News, hub, owner_topic
 from miva.identity import Speaker, seconds_left, still_valid
 from miva.in_thread import in_thread
@@ -77,6 +78,8 @@ async def _check(socket: Socket) -> None:
     try:
         if not await in_thread(still_valid)(socket.speaker):
             await socket.end_login()
+    except database_away.UNREACHABLE as why:  # in a minute again
+        database_away.note(logger, logging.WARNING, "A login could not be looked up again (%s)", why)
     except Exception:
         logger.exception("A login could not be looked up again")
 

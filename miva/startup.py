@@ -22,6 +22,7 @@ from miva.checks import problems_in_words
 from miva.documents import reader
 from miva.eventlog import log
 from miva.hub import hub
+from miva.silence import bound_waits
 from miva.turn_keeper import keeper
 
 logger = logging.getLogger("miva")
@@ -116,6 +117,8 @@ def prepare_server() -> None:
     """All of the above, in a thread: servers import us inside their event loop, where Django's ORM refuses."""
     use_few_arenas()
     failure: list[BaseException] = []
+
+    bound_waits()
 
     def work() -> None:
         try:

@@ -10,7 +10,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError
@@ -23,6 +23,7 @@ from miva.identity import SessionStore
 from miva.in_thread import in_thread
 from miva.protocol.errors import NotFound
 from miva.running_turn import Why
+from miva.silence import unhurried
 from miva.turn_runner import turns_here
 from miva.turn_works import Take
 
@@ -82,8 +83,8 @@ class TurnKeeper:
                 self._in_trouble.discard(name)
             except (DatabaseError, InterfaceError) as why:  # what runs goes on while it may
                 if not self._in_trouble:  # one line, for all that is to be done
-                    words = database_away.in_words(why)
-                    logger.warning("The database does not let turns be looked after (%s); trying again", words)
+                    words = "The database does not let turns be looked after (%s); trying again"
+                    database_away.note(logger, logging.WARNING, words, why)
                 self._in_trouble.add(name)
             except Exception:
                 logger.exception("Turns could not be looked after; trying again")
@@ -135,8 +136,7 @@ class TurnKeeper:
             turn_runner.run(work.claim)
 
     async def _tidy(self) -> None:
-        await in_thread(eventlog.prune)(timezone.now() - timedelta(hours=settings.MIVA_LOG_HOURS))
-        await in_thread(SessionStore.clear_expired)()
+        await in_thread(_tidy)(timezone.now() - timedelta(hours=settings.MIVA_LOG_HOURS))
 
     def _hear(self, news: News) -> None:
         if turn_runner.hear(news):
@@ -166,6 +166,12 @@ class TurnKeeper:
         turn_runner.ring()
         for end in self._endings:
             end()
+
+
+def _tidy(older_than: datetime) -> None:
+    with unhurried():
+        eventlog.prune(older_than)
+        SessionStore.clear_expired()
 
 
 keeper = TurnKeeper()

@@ -27,7 +27,7 @@ def sqlite_settings(file: Path) -> dict[str, Any]:
 
 def postgres_settings(address: str) -> dict[str, Any]:
     """As in epsilon/settings.py with this DATABASE_URL."""
-    return {**environ.Env.db_url_config(address), "CONN_HEALTH_CHECKS": True}
+    return {**environ.Env.db_url_config(address), "ENGINE": "miva.postgres", "CONN_HEALTH_CHECKS": True}
 
 
 @contextmanager

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import psycopg
 import pytest
-from django.db import DatabaseError, connections
+from django.db import DatabaseError, OperationalError, connections
 
-from miva import eventlog, lease
+from miva import eventlog, lease, silence
 from miva.eventlog import EventLog, fenced, since
 from miva.in_thread import in_thread
 from miva.models import Turn
@@ -171,19 +173,76 @@ async def test_a_server_that_stands_still_for_a_while(log: EventLog, talk: Talk,
     assert await words(talk) == [f"{number}" for number in range(6)]
 
 
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> float:
+    """Waits are bounded, as in a process that serves, and short."""
+    monkeypatch.setattr(silence, "_is_bounded", True)
+    monkeypatch.setattr(silence, "PATIENCE_S", 0.5)
+    return silence.PATIENCE_S
+
+
+async def test_a_server_that_hangs_holds_nobody_and_loses_nothing(
+    log: EventLog, talk: Talk, server: PostgresServer, patience: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    logging.getLogger("miva").addHandler(caplog.handler)
+    await write(log, talk, 0, 3)
+    await asyncio.gather(*[since(talk.conversation_id, 0) for _ in range(8)])  # each thread has a connection then
+    server.pause()
+    try:
+        writing = asyncio.create_task(write(log, talk, 3, 3))
+        reading = [asyncio.create_task(since(talk.conversation_id, 0)) for _ in range(40)]
+        # One after the other, four at a time, they would have waited for ten times as long.
+        refused = await asyncio.wait_for(asyncio.gather(*reading, return_exceptions=True), 20)
+        assert {type(why) for why in refused} == {OperationalError}
+        assert not writing.done()
+        began = time.monotonic()
+        with pytest.raises(OperationalError):
+            await since(talk.conversation_id, 0)
+        assert time.monotonic() - began < 5
+    finally:
+        server.go_on()
+    assert await writing == [4, 5, 6]
+    assert await words(talk) == [f"{number}" for number in range(6)]
+    said = [record.getMessage() for record in caplog.records if record.name == "miva.silence"]
+    assert len(said) == 2, said
+    assert said[0].startswith("The database does not answer (")
+    assert said[1] == "The database answers again"
+
+
+async def test_a_statement_that_takes_too_long_is_ended_and_the_database_is_not_taken_for_silent(
+    talk: Talk, server: PostgresServer, patience: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    def sleep() -> None:
+        with connections["default"].cursor() as cursor:
+            cursor.execute("SELECT pg_sleep(600)")
+
+    logging.getLogger("miva").addHandler(caplog.handler)
+    with pytest.raises(OperationalError):
+        await in_thread(sleep)()
+    assert isinstance(await since(talk.conversation_id, 0), list)
+    assert "does not answer" not in caplog.text
+    with server.client() as client:
+        query = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(600)%' AND pid <> pg_backend_pid()"
+        deadline = time.monotonic() + PATIENCE_S
+        while client.execute(query).fetchone() != (0,):
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("hangs", [False, True], ids=["gone", "hung"])
 async def test_a_turn_that_begins_while_the_server_is_away_is_answered(
-    talk: Talk, server: PostgresServer, settings: Any
+    talk: Talk, server: PostgresServer, settings: Any, patience: float, hangs: bool
 ) -> None:
     """It reads what it is about before it asks: a server that is started again at that moment costs no answer."""
     about = Turn.objects.filter(pk=talk.fence.turn_id)
     await in_thread(lambda: about.update(worker=lease.WORKER))()
     async with scripted_engine(answering('{"type": "done", "response": "So on."}')) as engine:
         settings.MIVA_ENGINE_URLS = (engine.url,)
-        await asyncio.to_thread(server.kill)
+        await asyncio.to_thread(server.pause if hangs else server.kill)
         claim = Claim(talk.fence.turn_id, talk.conversation_id, 1, "What is it?", {})
         turn = RunningTurn(claim, on_end=lambda _, __: None).start()
-        await asyncio.sleep(1)
-        await asyncio.to_thread(server.start)
+        await asyncio.sleep(2.5 if hangs else 1)
+        await asyncio.to_thread(server.go_on if hangs else server.start)
         await asyncio.wait_for(turn, PATIENCE_S)
         await asyncio.to_thread(eventlog.log.close)
     found = await patiently(lambda: since(talk.conversation_id, 0))

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.exceptions import InvalidStatus
 
-from tests.operations.talk import call, eventually
+from tests.operations.talk import ask_plainly, call, eventually, open_socket
 from tests.postgres_server import PostgresServer
 from tests.product import PATIENCE_S, Product, command_for, free_port
 from tests.test_settings import run
@@ -36,6 +37,14 @@ def page(product: Product) -> tuple[int, str]:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as refused:
         return refused.code, refused.read().decode()
+
+
+async def refused_with(product: Product) -> tuple[int, str]:
+    """How a new socket is refused."""
+    with pytest.raises(InvalidStatus) as caught:
+        await open_socket(product.socket_url)
+    response = caught.value.response
+    return response.status_code, (response.body or b"").decode()
 
 
 def said_by(product: Product, since: int = 0) -> str:
@@ -78,14 +87,22 @@ async def test_a_database_that_comes_late_and_empty_is_told_by_health(tmp_path: 
 async def test_a_database_that_goes_away_is_a_line_in_the_log_and_a_page_that_says_so(tmp_path: Path) -> None:
     server = PostgresServer(port=free_port()).start()
     try:
-        settings = {"DATABASE_URL": server.new_database(), "MIVA_ENGINE_URL": ENGINE, "DEBUG": "off", **PRODUCTION}
-        product = Product(tmp_path, **settings)
+        url = server.new_database() + "?connect_timeout=2"
+        settings = {"DATABASE_URL": url, "MIVA_ENGINE_URL": ENGINE, "DEBUG": "off", **PRODUCTION}
+        product = Product(tmp_path, MIVA_ANONYMOUS="on", **settings)
+        product.application = "tests.operations.impatient:application"
         assert product.run("migrate").returncode == 0
         with product:
             assert page(product)[0] == 200
-            server.pause()
-            assert call(product.url + "api/health/")[1]["database"] == "down"
-            await asyncio.sleep(6)  # longer than a connection is waited for
+            async with contextlib.AsyncExitStack() as open_ones:  # many, so that all threads have a connection
+                sockets = [await open_ones.enter_async_context(open_socket(product.socket_url)) for _ in range(8)]
+                server.pause()
+                assert call(product.url + "api/health/")[1]["database"] == "down"
+                tried = [refused_with(product) for _ in range(40)]
+                found = await asyncio.wait_for(asyncio.gather(*tried), PATIENCE_S)
+                assert found == [(503, "The database cannot be reached. Please try again in a moment.")] * 40
+                frames = await asyncio.gather(*[ask_plainly(socket, "Well?") for socket in sockets])
+                assert {frame["code"] for frame in frames} <= {"busy", "engine_unavailable"}
             server.go_on()
             await eventually(lambda: call(product.url + "api/health/")[1]["database"] == "connected")
             said_by(product)
@@ -100,6 +117,7 @@ async def test_a_database_that_goes_away_is_a_line_in_the_log_and_a_page_that_sa
             product.stop()
         log = said_by(product)
         assert log.count("does not let turns be looked after") <= 2, log  # hung, and away
+        assert log.count("The database does not answer (") == log.count("The database answers again") == 1, log
         assert "What runs here could not be handed over (" in log
         assert [line for line in log.splitlines() if line.startswith("\t")] == []
     finally:
