@@ -9,7 +9,7 @@
 // or too early, changes nothing; `placeOf` tells which it is. Nothing up to `floor` will be told any more.
 
 import { recall } from "./recall.js"
-import { isOpen, isUnconfirmed, newTurn } from "./turn.js"
+import { isOpen, isUnconfirmed, newTurn, withoutFruitless } from "./turn.js"
 
 /** A conversation of which nothing is known yet; `conversation` is the label the server files it under. */
 export function emptyTranscript(conversation) {
@@ -160,13 +160,6 @@ const told = (documents, known) =>
   documents.map((id) => known.findLast(({ document }) => document === id) ?? { upload: null, document: id, name: null })
 
 const failed = (turn, error) => ({ ...turn, status: "failed", progress: null, waitsFor: null, error })
-
-/** Where a question is asked again, attempts that brought no word are taken away; one that did loses its button. */
-function withoutFruitless(turns, { message }) {
-  const isBefore = (turn) => turn.message === message && !isOpen(turn) && turn.status !== "done"
-  const kept = turns.filter((turn) => !isBefore(turn) || turn.text !== "")
-  return kept.map((turn) => (isBefore(turn) ? { ...turn, repeated: true } : turn))
-}
 
 /** The state with the matching turn changed; the very same state where nothing matched or changed. */
 function change(state, matches, next) {

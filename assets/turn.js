@@ -28,3 +28,10 @@ export const isOpen = (turn) => OPEN.has(turn.status)
 
 /** Whether the server has not yet said that it has the question. */
 export const isUnconfirmed = (turn) => turn.status === "waiting" || turn.status === "sent"
+
+/** Where a question is asked again, attempts that brought no word are taken away; one that did loses its button. */
+export function withoutFruitless(turns, { message }) {
+  const isBefore = (turn) => turn.message === message && !isOpen(turn) && turn.status !== "done"
+  const kept = turns.filter((turn) => !isBefore(turn) || turn.text !== "")
+  return kept.map((turn) => (isBefore(turn) ? { ...turn, repeated: true } : turn))
+}

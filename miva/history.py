@@ -140,10 +140,18 @@ def recent(conversation_id: UUID) -> list[dict[str, str]]:
 
 
 def as_history(newest_first: Iterable[Sequence[str]]) -> list[dict[str, str]]:
-    """The roles and words of messages as the engine gets them: oldest first, as many as there is room for."""
+    """The roles and words of messages as the engine gets them: oldest first, as many as there is room for.
+
+    A question without an answer is left out: the next one would be taken for its going on.
+    """
     messages: list[dict[str, str]] = []
     room = RECENT_CHARACTERS
+    newer = ""
     for role, words in newest_first:
+        is_unanswered = role == Message.Role.USER and newer != Message.Role.ASSISTANT
+        newer = role
+        if is_unanswered:
+            continue
         room -= len(words)
         if room < 0:
             break
@@ -153,6 +161,20 @@ def as_history(newest_first: Iterable[Sequence[str]]) -> list[dict[str, str]]:
 
 def record_turn(turn_id: UUID, answer: str, sources: Sequence[Source]) -> int:
     """Stores a turn's question and answer, within the caller's transaction; returns the answer's message id."""
+    asked = _question(turn_id)
+    to = asked.conversation_id
+    answered = _message(to, Message.Role.ASSISTANT, answer, sources=list(sources), turn_id=turn_id)
+    return Message.objects.bulk_create([asked, answered])[1].pk
+
+
+def record_unanswered(turn_id: UUID) -> None:
+    """Stores the question of a turn that failed or was cancelled, within the caller's transaction: who asked it finds
+    it again, also where the log is gone."""
+    Message.objects.bulk_create([_question(turn_id)])
+
+
+def _question(turn_id: UUID) -> Message:
+    """The message, not stored yet, that a turn's question becomes; its conversation is marked as just used."""
     query = f"SELECT conversation_id, message, created_at FROM {_TURN} WHERE id = %s"  # noqa: S608
     [(found, question, asked_at)] = plain_sql.rows(query, (turn_id,))
     conversation_id = plain_sql.uuid_of(found)
@@ -164,8 +186,7 @@ def record_turn(turn_id: UUID, answer: str, sources: Sequence[Source]) -> int:
     names = [name for (name,) in plain_sql.rows(query, (turn_id,))]
     asked = _message(conversation_id, Message.Role.USER, question, files=names, turn_id=turn_id)
     asked.created_at = plain_sql.moment_of(asked_at)
-    answered = _message(conversation_id, Message.Role.ASSISTANT, answer, sources=list(sources), turn_id=turn_id)
-    return Message.objects.bulk_create([asked, answered])[1].pk
+    return asked
 
 
 def add_late(message_id: int, text: str) -> bool:

@@ -158,7 +158,8 @@ class LogEvent(models.Model):
 
 
 class Message(models.Model):
-    """One side of a finished exchange: what was asked, or what was answered."""
+    """One side of an exchange that is over: what was asked, or what was answered. A question that failed or was stopped
+    has no answer behind it."""
 
     class Role(models.TextChoices):
         USER = "user"

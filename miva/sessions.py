@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
@@ -53,9 +54,18 @@ def with_messages(conversation: Conversation) -> dict[str, Any]:
     one's last events stand behind `head` too: they are known by a `turn` that is here.
     """
     head = _head(conversation.pk)
-    messages = Message.objects.filter(conversation=conversation).order_by("id")
+    messages = Message.objects.filter(conversation=conversation).select_related("turn").order_by("id")
     settled = messages.filter(Q(turn=None) | Q(turn__accepted_seq__lte=head))
-    return described(conversation) | {"head": head, "messages": [_described(message) for message in settled]}
+    return described(conversation) | {"head": head, "messages": [_described(message) for message in _as_asked(settled)]}
+
+
+def _as_asked(messages: Iterable[Message]) -> list[Message]:
+    """Messages in the order in which their questions came: one that was stopped while it waited was over, and stored,
+    before those that it waited for. Those of the plain dialect, which has no turns, keep their places."""
+    stored = list(messages)
+    of_turns = [(message.turn.accepted_seq, message.pk, message) for message in stored if message.turn is not None]
+    in_order = iter([message for _, _, message in sorted(of_turns, key=lambda at: at[:2])])
+    return [message if message.turn is None else next(in_order) for message in stored]
 
 
 def has_turn(conversation_id: UUID, turn_id: str) -> bool:
@@ -88,4 +98,5 @@ def _described(message: Message) -> dict[str, Any]:
     }
     if message.role == Message.Role.ASSISTANT:
         return shown | {"html": to_html(message.content, message.sources)}
-    return shown | {"files": message.files}
+    # `state`: done, failed or cancelled; a question with one of the last two has no answer behind it.
+    return shown | {"files": message.files, "state": message.turn.state if message.turn is not None else None}

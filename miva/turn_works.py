@@ -124,8 +124,8 @@ class Accept:
 
 
 class End:
-    """Ends a running turn: what was still to be told, its end, the messages of an answer, what the engine has taken of
-    its documents; claims the next one waiting.
+    """Ends a running turn: what was still to be told, its end, its question and the answer as messages, what the engine
+    has taken of its documents; claims the next one waiting.
 
     Raises FencedOff where another process has taken the turn.
     """
@@ -151,6 +151,8 @@ class End:
         if isinstance(end, Done):
             self.message_id = history.record_turn(self._claim.turn_id, end.text, end.sources)
             end = replace(end, message_id=self.message_id)
+        else:
+            history.record_unanswered(self._claim.turn_id)
         self.next = None if stopping.has_begun() else turn_rows.take_next(self._claim.conversation_id)
         return self._claim.entries([*self._before, end])
 
@@ -198,6 +200,7 @@ class Cancel:
         if self.was != Turn.State.WAITING:
             return []
         turn.update(state=Turn.State.CANCELLED)
+        history.record_unanswered(self._turn_id)
         return [Entry(self._turn_id, 0, Cancelled())]
 
 
@@ -232,5 +235,6 @@ class Take:
             self.claim = turn_rows.take(turn)
             return self.claim.entries([Reset(self.claim.attempt)])
         Turn.objects.filter(pk=turn.pk).update(state=_END_STATES[type(end)], worker="")
+        history.record_unanswered(turn.pk)
         self.claim = turn_rows.take_next(turn.conversation_id)
         return [Entry(turn.pk, turn.attempt, end)]

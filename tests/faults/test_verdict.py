@@ -58,7 +58,7 @@ def test_a_conversation_that_is_whole_counts_nothing() -> None:
     again = [accepted(), delta(2, "q.0 "), frame(3, "reset", attempt=2), delta(4, ANSWER), done(5)]
     assert judged(again) == NOTHING
     stopped = [accepted(), delta(2, "q.0 "), frame(3, "cancelled")]
-    assert judged(stopped, [], cancelled={"q"}) == NOTHING
+    assert judged(stopped, SAID[:1], cancelled={"q"}) == NOTHING
 
 
 @pytest.mark.parametrize(
@@ -78,10 +78,10 @@ def test_a_conversation_that_is_whole_counts_nothing() -> None:
         ([], [], "lost=1 dup=0 reordered=0 unterminated=0 stored_differs=0"),
         (
             [accepted(), frame(2, "error", code="engine_error", message="")],
-            [],
+            SAID[:1],
             "lost=1 dup=0 reordered=0 unterminated=0 stored_differs=0",
         ),
-        ([accepted(), frame(2, "cancelled")], [], "lost=1 dup=0 reordered=0 unterminated=0 stored_differs=0"),
+        ([accepted(), frame(2, "cancelled")], SAID[:1], "lost=1 dup=0 reordered=0 unterminated=0 stored_differs=0"),
     ],
 )
 def test_each_kind_of_loss_is_counted(log: list[Frame], messages: list[Message], found: str) -> None:

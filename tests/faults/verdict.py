@@ -122,6 +122,7 @@ def check_turns(talk: Talk, stage: Stage, stored: Stored, counts: Counts) -> Non
         if end["type"] == "done":
             messages += [(turn, "user", question.message), (turn, "assistant", end["text"])]
         else:
+            messages.append((turn, "user", question.message))
             _check_reason(talk, stage, question, told, end, counts)
     for question in talk.asked:
         if question.name not in accepted:

@@ -153,6 +153,11 @@ def test_the_messages_fill_the_gap_that_the_log_has(modules: Page) -> None:
         {"id": 2, "role": "assistant", "content": "Yes.", "turn": "s", "html": "<p>Yes.</p>", "sources": []},
         {"id": 3, "role": "user", "content": "Who?", "turn": "t", "files": []},
         {"id": 4, "role": "assistant", "content": "Ada.", "turn": "t", "html": "<p>Ada.</p>", "sources": []},
+        {"id": 5, "role": "user", "content": "Stopped?", "turn": "x", "files": [], "state": "cancelled"},
+        {"id": 6, "role": "user", "content": "Broken?", "turn": "y", "files": [], "state": "failed"},
+        {"id": 7, "role": "user", "content": "Twice?", "turn": "z1", "files": [], "state": "failed"},
+        {"id": 8, "role": "user", "content": "Twice?", "turn": "z2", "files": [], "state": "done"},
+        {"id": 9, "role": "assistant", "content": "Yes.", "turn": "z2", "html": "<p>Yes.</p>", "sources": []},
     ]
     gap = {"type": "gap", "conversation": "c", "head": 90}
     recalled = {"type": "recalled", "conversation": "c", "messages": said}
@@ -174,6 +179,9 @@ def test_the_messages_fill_the_gap_that_the_log_has(modules: Page) -> None:
         ("Before?", "done", "Yes."),
         ("Who?", "done", "Ada."),
         ("Else?", "lost", ""),
+        ("Stopped?", "cancelled", ""),
+        ("Broken?", "failed", ""),
+        ("Twice?", "done", "Yes."),
         ("Now?", "running", ""),
         ("Next?", "waiting", ""),
     ]

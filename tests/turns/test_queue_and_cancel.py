@@ -11,6 +11,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection
 
 from tests.engines import ScriptedEngine, scripted_engine
+from tests.operations.talk import call
 from tests.reading.streams import token_of_somebody
 from tests.redis_server import RedisServer
 from tests.turns.teller import Teller
@@ -68,8 +69,21 @@ async def test_a_cancel_at_another_worker_stops_a_running_turn_and_one_that_wait
         await two.send(cancel(turns[0]))  # a finished one: nothing happens
         teller.go.set()
         assert (await until(one, "done"))["turn"] == turns[2]
-    await ended(pair.here, "cancels", turns=3)
-    assert [asked["message"] for asked in teller.questions] == ["1?", "3?"]
+        await one.send(ask(4, "cancels"))
+        await until(one, "done")
+    await ended(pair.here, "cancels", turns=4)
+    assert [asked["message"] for asked in teller.questions] == ["1?", "3?", "4?"]
+    # What was stopped is kept for whoever asked it, in the order of asking, and the engine hears nothing of it.
+    assert [said["content"] for said in teller.questions[-1]["history"]] == ["3?", teller.text]
+    _, shown = await asyncio.to_thread(call, f"{pair.here.url}api/session/cancels/messages/")
+    assert [(told["content"], told.get("state")) for told in shown["messages"]] == [
+        ("1?", "cancelled"),
+        ("2?", "cancelled"),
+        ("3?", "done"),
+        (teller.text, None),
+        ("4?", "done"),
+        (teller.text, None),
+    ]
 
 
 async def test_an_engine_that_does_not_stop_loses_its_connection(pair: Pair) -> None:
