@@ -13,7 +13,7 @@ If nginx stands in front, its `location` needs these lines:
     proxy_http_version 1.1;
     proxy_set_header Upgrade $http_upgrade;
     proxy_set_header Connection "upgrade";
-    proxy_set_header Host $host;
+    proxy_set_header Host $http_host;
     proxy_set_header X-Forwarded-Proto $scheme;
     proxy_set_header X-Forwarded-For $remote_addr;
     proxy_read_timeout 1h;
@@ -44,7 +44,7 @@ def host_advice(host: str) -> str:
     """What to change where the server does not know its name."""
     return (
         f"Set ALLOWED_HOSTS={host} (with the other names, separated by commas). A proxy must pass the name on: "
-        "proxy_set_header Host $host;"
+        "proxy_set_header Host $http_host;"
     )
 
 

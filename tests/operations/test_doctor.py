@@ -102,7 +102,7 @@ async def test_a_name_that_is_not_allowed(product: Product) -> None:
         code, said = await doctor(product, "--url", url)
     assert code == 1
     assert "ALLOWED_HOSTS=" in said
-    assert "proxy_set_header Host $host;" in said
+    assert "proxy_set_header Host $http_host;" in said
 
 
 async def test_a_proxy_that_hides_the_name_makes_the_origin_a_strange_one(product: Product) -> None:
