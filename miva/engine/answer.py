@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from miva.engine import comparing, front_questions, overview, place_questions
+from miva.engine import comparing, front_questions, listing, overview, parts, place_questions
 from miva.engine.asked import Asked
 from miva.engine.llm.task import Excerpt
 from miva.engine.quoting import Quote, quotes
@@ -19,6 +19,10 @@ from miva.engine.text import MAX_QUESTION, STOP_WORDS, fold, one_line, query_ter
 SOURCES = 5
 # Below this (a half is what speaks about the question) not even the closest passage is worth showing.
 FAINT = 0.25
+_TITLED = 0.3
+"""So much more of the question a heading must have than the best sentence, for what stands below it to come first."""
+_LISTS_SOUGHT = 2
+"""Below so many of the best hits a list is looked for."""
 
 _GREETING_WORDS = """
 hello hi hey hallo hola bonjour salut ciao servus moin ola namaste salam shalom greetings morning afternoon evening
@@ -130,7 +134,7 @@ def _quote(found: Found, documents: Sequence[Asked]) -> Answer:
     if found.relevance < FAINT:
         return Answer(f"I did not find this in {_names(documents)}. Try other words.{_unread(documents)}", [])
     telling = [hit for hit in found.sentences if not names_only(hit.passage)] or found.sentences
-    shown = quotes(telling, documents)
+    shown = quotes(telling, documents, _listed(found, documents) or _headed(found, telling[0], documents))
     lines = [overview.quotation(quote.passage, documents[quote.document]) for quote in shown]
     if len(documents) > 1:
         lines = [f"{documents[quote.document].name}: {line}" for quote, line in zip(shown, lines, strict=True)]
@@ -142,6 +146,27 @@ def _quote(found: Found, documents: Sequence[Asked]) -> Answer:
     sources = _sources(documents, shown, telling)
     excerpts = [_excerpt(documents[number], passages) for (number, _), passages in found.chunks]
     return Answer(text + _unread(documents), sources, tuple(excerpts) if found.is_telling else ())
+
+
+def _listed(found: Found, documents: Sequence[Asked]) -> tuple[int, list[Passage]] | None:
+    """The list that a question asks for, with the line above it, and its document: below one of the best hits."""
+    if not (found.for_list and found.is_telling):
+        return None
+    for hit in found.sentences[:_LISTS_SOUGHT]:
+        page = documents[hit.document].index.page_passages(hit.passage.page, parts.PASSAGES_READ)
+        if points := listing.below(hit.passage, page):
+            return hit.document, [hit.passage, *points]
+    return None
+
+
+def _headed(found: Found, best: SentenceHit, documents: Sequence[Asked]) -> tuple[int, list[Passage]] | None:
+    """A heading that has more of the question than the best hit, with what stands below it, and its document."""
+    titles = (hit for hit in found.sentences if hit.passage.heading and hit.coverage > best.coverage + _TITLED)
+    if not found.is_telling or (title := next(titles, None)) is None:
+        return None
+    page = documents[title.document].index.page_passages(title.passage.page, parts.PASSAGES_READ)
+    below = [one for one in page if one.number == title.passage.number + 1]
+    return (title.document, [title.passage, *below]) if below else None
 
 
 def _sources(documents: Sequence[Asked], quoted: Sequence[Quote], hits: Sequence[SentenceHit]) -> list[Source]:

@@ -39,6 +39,7 @@ def definition_of(question: str) -> re.Pattern[str] | None:
     ways = [
         rf"\b{named}{_SHUT}(?:\s\([^()]*\))?,?\s(?:means?|refers?\sto|stands?\sfor|denotes?)\s",
         rf"{begins}{named}{_SHUT}(?:\s\([^()]*\))?,?\s(?:is|are)\s(?!not\b)",
+        rf"{begins}{named}(?:\s\([^()]*\))?,\s(?:an?|the|which|who|or)\s",
         rf"\b(?:called|termed|named|known\sas|defined\sas)\s(?:an?\s|the\s)?{_OPEN}{named}\b",
     ]
     if len(words) == 1 and words[0].isalpha() and (asked["short"] or words[0].isupper()):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
-from itertools import zip_longest
+from itertools import takewhile, zip_longest
 from typing import NamedTuple
 
 from miva.engine.sentence_ends import bounded, split
@@ -34,10 +34,22 @@ _EDGE_CHARS = 500
 _EDGED = 3
 """A page of fewer lines has no running head or foot."""
 _CELLS_IN_A_ROW = 4
+_FULL = 0.85
+"""A line so long, measured by the lines around it, may have been wrapped: letters differ in width."""
+_JOINING_WORDS = """
+    a an the and or of to in on at by for from with as that is are was were und oder der die das den dem des ein eine
+    von mit für im am zu et ou le la les un une du de au y o el los las del con il lo gli di da che e het een van
+"""
+_JOINING = frozenset(_JOINING_WORDS.split())
+"""A line that ends so goes on below."""
+_ITEMS = 4
+"""So many lines none of which begins in a small letter are no running text, where they are not as long as that is."""
+_NARROW = 60
+"""Characters; lines of running text are seldom shorter."""
 _DRAWN = frozenset("-_=*~.·•+#|‐‑‒–—―…")
 _DASHES = frozenset("-–—")
 _ROW_ENDS = frozenset("0123456789.,/%)-–—")
-_CELL = re.compile(r"[-+(]?[$€£]?\d[\d.,/%)]*[A-Za-z]{0,3}|[-–—]")
+_CELL = re.compile(r"[-−+(]?[$€£]?\d[\d.,/%)]*[A-Za-z]{0,3}|[-–—]")
 """What stands in a table: a figure, maybe with its sign and unit, or a dash for none."""
 _LABELLED = re.compile(r"[^\W\d_][^\d\n:.]{0,30}:[ \t]+")
 """How a line of a form begins: "Fax: …"."""
@@ -156,19 +168,34 @@ def _may_run(text: str) -> bool:
 def _without_cells(page: str, blocks: list[Sentence]) -> Iterator[Sentence]:
     """The blocks, of which so many headings in a row are plain text: cells of a table, or lines of a list.
 
-    The first of a page may still be its title, and a numbered one the heading of what follows it.
+    The first of a page may still be its title, a numbered one the heading of what follows it, and the first one above
+    lines that are no headings the heading of all of them.
     """
     at = 0
     while at < len(blocks):
         behind = at
         while behind < len(blocks) and blocks[behind].heading:
             behind += 1
+        items = takewhile(
+            lambda block: _is_item(page[block.start : block.end]), blocks[behind : behind + _CELLS_IN_A_ROW]
+        )
+        count = behind - at + sum(1 for block in items if not block.heading)
+        heads_items = count > behind - at
         for i in range(at, behind):
             block = blocks[i]
-            is_kept = i == 0 or (i == behind - 1 and _NUMBERED.match(page, block.start, block.end) is not None)
-            yield block if is_kept or behind - at < _CELLS_IN_A_ROW else replace(block, heading=False)
+            is_kept = (
+                i == 0
+                or (heads_items and i == at)
+                or (i == behind - 1 and _NUMBERED.match(page, block.start, block.end) is not None)
+            )
+            yield block if is_kept or count < _CELLS_IN_A_ROW else replace(block, heading=False)
         yield from blocks[behind : behind + 1]
         at = behind + 1
+
+
+def _is_item(text: str) -> bool:
+    """Whether a block is one line that ends as no sentence does."""
+    return "\n" not in text and not ends_sentence(text)
 
 
 def _blocks(lines: list[_Line]) -> Iterator[Sentence]:
@@ -178,10 +205,11 @@ def _blocks(lines: list[_Line]) -> Iterator[Sentence]:
     start = end = -1
     above = ""
     above_is_row = False
-    for line, below in zip_longest(lines, lines[1:]):
+    for i, (line, below) in enumerate(zip_longest(lines, lines[1:])):
         above = "" if line.apart else above
         heading = _is_heading(above, line, below, width)
         begins = line.apart or heading or _BULLET.match(line.text) or _is_field(line.text, width)
+        begins = begins or (start >= 0 and _is_done(lines, i, width))
         row = _is_row(line.text)
         # Figures at the end of a line of running text: it goes on in small letters.
         begins = begins or (above_is_row and (row or not line.text[0].islower()))
@@ -197,6 +225,41 @@ def _blocks(lines: list[_Line]) -> Iterator[Sentence]:
         above = "" if heading else line.text
     if start >= 0:
         yield Sentence(start, end)
+
+
+def _is_done(lines: list[_Line], i: int, width: int) -> bool:
+    """Whether the line above line `i` ends where its writer ended it, as items of a list and rows of a table do.
+
+    It does where the next word would have stood on it, too, and where no line around it goes on in small letters.
+    Lines that do are of running text, whose column may be narrower than the page.
+    """
+    above, text = lines[i - 1].text, lines[i].text
+    last = above[-1]
+    if text[0].islower() and last not in ":;":  # most lines: be quick about them
+        return False
+    if last in ",-(" or above.rsplit(maxsplit=1)[-1].lower() in _JOINING:
+        return False
+    if _begins_small(text) and last not in ":;":
+        return False
+    if not (any(map(str.isalnum, above)) and any(map(str.isalpha, text))):
+        return False  # a bullet, or the figures of a row
+    around = lines[max(0, i - 3) : i + 3]
+    if any(_begins_small(one.text) for one in around):
+        width = max(len(one.text) for one in around)
+    elif len(above) < max(_NARROW, _FULL * width) and len(around) >= _ITEMS and all(map(_begins_large, around)):
+        return True
+    return len(above) + 1 + len(text.split(maxsplit=1)[0]) <= _FULL * width
+
+
+def _begins_small(text: str) -> bool:
+    """Whether the first letter or digit of a line is a small letter."""
+    return next(filter(str.isalnum, text), "").islower()
+
+
+def _begins_large(line: _Line) -> bool:
+    """Whether a line could begin in a small letter, but does not."""
+    first = line.text[0]
+    return not line.text.isupper() and (not first.isalpha() or first.isupper())
 
 
 def _lines(page: str) -> list[_Line]:
@@ -239,6 +302,8 @@ def _is_row(text: str) -> bool:
     figures = [word for word in words if _CELL.fullmatch(word)]
     if 4 * len(figures) < len(words) or all(word in _DASHES for word in figures):
         return False
+    if _CELL.fullmatch(words[-2]) and any(map(str.isdigit, words[-2])):
+        return True
     return not any(word.endswith(",") and not word[0].isdigit() for word in words)
 
 
@@ -246,6 +311,11 @@ def _is_field(text: str, width: int) -> bool:
     """Whether a line says what a form says in lines of their own: "Fax: 123". A full one may be of running text."""
     is_labelled = text[0].isupper() and _LABELLED.match(text) is not None
     return is_labelled and (len(text) < 0.7 * width or _FIELD.search(text) is not None)
+
+
+def _leads_in(text: str, width: int) -> bool:
+    """Whether what is directly below a line belongs to it: a list, or the answer to a short question."""
+    return text[-1] == ":" or (text[-1] == "?" and len(text) < 0.7 * width)
 
 
 def _is_page_number(line: _Line) -> bool:
@@ -258,7 +328,7 @@ def _is_heading(above: str, line: _Line, below: _Line | None, width: int) -> boo
         return False
     if not any(c.isalpha() for c in text[:20]) or text[0].islower() or not (text[0].isalnum() or text[0] in '§#"“'):
         return False
-    if (above and not _ENDED.search(above)) or below is None or below.text[0].islower():
+    if (above and (not _ENDED.search(above) or _leads_in(above, width))) or below is None or below.text[0].islower():
         return False
     if _FIELD.search(text) or is_contents_line(text) or _NO_HEADING.search(text):
         return False

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from miva.engine import figures
+from miva.engine import figures, listing
 from miva.engine.asked import Asked
 from miva.engine.chunk_ranking import Place, best_chunks
 from miva.engine.definitions import definition_of, topic
 from miva.engine.sentence_ranking import Embed, SentenceHit, best_sentences
 from miva.engine.spelling import respelled
 from miva.engine.stores.base import Passage
-from miva.engine.text import STOP_WORDS, is_latin, one_line, query_terms
+from miva.engine.text import STOP_WORDS, fold, is_english, is_latin, one_line, query_terms
 
 _CONTEXT_WEIGHT = 0.3
+_WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True)
 class Found:
-    """The sentences, best first, and the chunks they stand in, best first, each with its sentences."""
+    """The sentences, best first, and the chunks they stand in, best first, each with its sentences; `for_list`: a list
+    may be what is asked for."""
 
     sentences: list[SentenceHit]
     chunks: list[tuple[Place, list[Passage]]]
+    for_list: bool = False
 
     @property
     def relevance(self) -> float:
@@ -50,8 +54,22 @@ def find(question: str, documents: Sequence[Asked], embed: Embed, context: str =
     texts = (passage.text for _, _, passages in chunks for passage in passages)
     if meant := respelled(unknown, texts):
         weights = {meant.get(term, term): weight for term, weight in weights.items()}
+        if vector is not None:  # the model knows a misspelt word as little as the index does
+            question = _WORD.sub(lambda word: meant.get(fold(word[0]).lower(), word[0]), question)
+            vector = embed([f"{one_line(context)} {one_line(question)}".strip()])
         chunks, rarity = best_chunks(documents, weights, vector, definition)
     value = {term: rarity[term].idf * weight for term, weight in weights.items()}
     for_figure = figures.asks_for_one(question)
-    sentences = best_sentences(chunks, value, vector, embed, definition, for_figure=for_figure)
-    return Found(sentences, [(place, passages) for place, _, passages in chunks])
+    for_list = listing.asks_for_one(question)
+    sentences = best_sentences(
+        chunks,
+        value,
+        vector,
+        embed,
+        definition,
+        for_figure=for_figure,
+        for_list=for_list,
+        # Any two sentences of another language seem near to the model.
+        by_meaning_alone=is_english(question),
+    )
+    return Found(sentences, [(place, passages) for place, _, passages in chunks], for_list)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from miva.engine import figures, leaning
+from miva.engine import figures, leaning, tables
 from miva.engine.chunk_ranking import Place
 from miva.engine.passages import is_contents_line
 from miva.engine.stores.base import Passage
@@ -41,7 +41,8 @@ Embed: TypeAlias = Callable[[Sequence[str]], Vectors | None]
 class SentenceHit:
     """A sentence, its score, the share of the question (by weight of its terms, 0 to 1) that it holds, how near it is
     in meaning (cosine, None without a model), and, where its chunk has them, the sentence that it leans on and the one
-    that leans on it."""
+    that leans on it. `by_meaning_alone`: whether a near meaning is enough for it to speak about the question, or a word
+    of it must be there, too."""
 
     document: int
     passage: Passage
@@ -50,6 +51,7 @@ class SentenceHit:
     cosine: float | None
     before: Passage | None = None
     behind: Passage | None = None
+    by_meaning_alone: bool = True
 
     @property
     def relevance(self) -> float:
@@ -59,7 +61,9 @@ class SentenceHit:
             reached = self.coverage / TELLING_BY_WORDS
         else:
             both = 0.5 * self.coverage + 0.5 * self.cosine
-            reached = max(both / TELLING, self.cosine / TELLING_BY_MEANING)
+            reached = both / TELLING
+            if self.by_meaning_alone or self.coverage > 0:
+                reached = max(reached, self.cosine / TELLING_BY_MEANING)
         return min(1.0, max(0.0, reached / 2))
 
 
@@ -71,14 +75,17 @@ def best_sentences(
     definition: re.Pattern[str] | None,
     *,
     for_figure: bool = False,
+    for_list: bool = False,
+    by_meaning_alone: bool = True,
 ) -> list[SentenceHit]:
     """The sentences of the chunks, best first.
 
     `value` gives each of the question's terms its weight, `vector` the question's meaning as one row, None where there
     is no model. `definition` is found in a sentence that defines what the question asks about. `for_figure`: a
-    number or a date is asked for.
+    number or a date is asked for; `for_list`: a list may be, and a heading, which may have one below it, counts as much
+    as a sentence; `by_meaning_alone` as in `SentenceHit`.
     """
-    candidates = _candidates(chunks, value, definition, for_figure)
+    candidates = _candidates(chunks, value, definition, for_figure, for_list)
     if vector is None or not candidates:
         return _ranked([_by_words(one) for one in candidates])
     promising = _promising(candidates)
@@ -87,14 +94,15 @@ def best_sentences(
     if rows is None:
         return _ranked([_by_words(one) for one in candidates])
     by_meaning = [_by_meaning(one, float(cosine)) for one, cosine in zip(readable, rows @ vector[0], strict=True)]
-    return _ranked(by_meaning + [_by_words(one) for one in promising if one not in readable])
+    hits = by_meaning + [_by_words(one) for one in promising if one not in readable]
+    return _ranked([replace(hit, by_meaning_alone=by_meaning_alone) for hit in hits])
 
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
     """A sentence of a good chunk: the chunk's rank from 0, its score as a share of the best one's, the share of the
     question that the sentence holds, whether it defines what the question asks about, and the neighbours that belong to
-    it, as in `SentenceHit`, and whether it has a figure where one is asked for."""
+    it, as in `SentenceHit`, whether it has a figure where one is asked for, and whether it is no answer by itself."""
 
     document: int
     passage: Passage
@@ -105,6 +113,7 @@ class _Candidate:
     before: Passage | None
     behind: Passage | None
     has_figure: bool
+    names_only: bool
 
 
 def _candidates(
@@ -112,6 +121,7 @@ def _candidates(
     value: dict[str, float],
     definition: re.Pattern[str] | None,
     for_figure: bool,
+    for_list: bool,
 ) -> list[_Candidate]:
     """The sentences of the chunks that have a letter, each once, wherever it stands again: where it stands first in
     the document, if what is around it there fits about as well."""
@@ -122,6 +132,8 @@ def _candidates(
         for first, second in leaning.pairs(passages):
             before[document, second.number] = first
             behind[document, first.number] = second
+        for names, row in tables.pairs(passages):
+            before.setdefault((document, row.number), names)
         for passage in passages:
             if not any(map(str.isalpha, passage.text)):  # bare digits say nothing, whatever was asked
                 continue
@@ -151,6 +163,7 @@ def _candidates(
             before.get((document, passage.number)),
             behind.get((document, passage.number)),
             for_figure and figures.has_one(passage.text),
+            names_only(passage) and not (for_list and passage.heading),
         )
         for document, passage, rank in found.values()
     ]
@@ -189,7 +202,7 @@ def _length(one: _Candidate) -> float:
 def _worth(one: _Candidate) -> float:
     """A heading names its subject and tells nothing about it, and so does a line of a table of contents."""
     asked_for = (_DEFINING if one.defines else 0.0) + (_FIGURE if one.has_figure else 0.0)
-    return asked_for - (0.3 if names_only(one.passage) else 0.0)
+    return asked_for - (0.3 if one.names_only else 0.0)
 
 
 def names_only(passage: Passage) -> bool:

@@ -28,8 +28,7 @@ _MARKS = re.compile(
     "\u06d6-\u06dc\u06df-\u06e4\u06e7\u06e8\u06ea-\u06ed\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe00-\ufe0f\ufe20-\ufe2f]+"
 )
 
-# Of other languages only those that are no English words ("war", "die", "son" are).
-_STOP_WORDS = """
+_ENGLISH_STOP_WORDS = """
     a about above after again all also am an and any are as at be because been before being below between both but by
     can could did do does doing don down during each either few for from further had has have having he her here hers
     him himself his how i if in into is isn it its itself just ll me might more most much must my myself no nor not of
@@ -37,15 +36,19 @@ _STOP_WORDS = """
     the their theirs them themselves then there these they this those through to too under until up upon ve very via
     was we were what when where which while who whom whose why will with within without would you your yours yourself
     many tell give show explain describe find name often called
-    der das den dem ein eine einen einem einer und oder ist sind waren wird werden wie wer wo wann warum
-    welche welcher welches zu zum zur im auf für mit von bei nicht
-    le la les un une du de et ou sont était qui que quoi quel quelle quels quelles où quand comment pourquoi dans
-    avec ce cette ces
-    el los las una unos unas fue quién qué cuál cuáles dónde cuándo cómo por para del
-    il gli che dove quando perché è
-    het een wat waar wanneer waarom welke
 """
-STOP_WORDS = frozenset(_STOP_WORDS.split())
+# Only those that are no English words ("war", "die", "son" are).
+_OTHER_STOP_WORDS = """
+    der das den dem ein eine einen einem einer und oder ist sind waren wird werden wie wer wo wann warum
+    welche welcher welches ich du er es wir kann man hat haben habe sich mein meine
+    zu zum zur im auf für mit von bei nicht
+    le la les un une du de et ou sont était qui que quoi quel quelle quels quelles où quand comment pourquoi dans
+    avec ce cette ces est du
+    el los las una unos unas fue es quién qué cuál cuáles dónde cuándo cómo por para del
+    il gli che dove quando perché è
+    het een en wat waar wanneer waarom welke
+"""
+STOP_WORDS = frozenset(_ENGLISH_STOP_WORDS.split()) | frozenset(_OTHER_STOP_WORDS.split())
 # Words of questions in Chinese and Japanese that carry no topic; a query is cut at them before it is paired.
 _DENSE_STOP = re.compile(
     "什么|甚麼|多少|哪里|哪裡|哪个|哪些|怎么|怎樣|为什么|请问|告诉|ですか|ますか|どこ|いつ|なに|だれ|なぜ|どの|どれ"
@@ -126,6 +129,12 @@ def is_latin(text: str) -> bool:
     return 2 * sum(char < "\u0250" for char in letters) >= len(letters)
 
 
+def is_english(question: str) -> bool:
+    """Whether a question has at least as many little words of English as of the other languages that are known here."""
+    words = _WORD.findall(fold(question).lower())
+    return sum(word in _ENGLISH for word in words) >= sum(word in _OTHERS for word in words)
+
+
 def _pairs(run: re.Match[str]) -> str:
     letters = "".join(c for c in run[0] if unicodedata.category(c)[0] in "LN")
     if len(letters) < 2:
@@ -134,4 +143,6 @@ def _pairs(run: re.Match[str]) -> str:
     return " " + " ".join(letters[i : i + 2] for i in range(len(letters))) + " "
 
 
+_ENGLISH = frozenset(_ENGLISH_STOP_WORDS.split())
+_OTHERS = frozenset(map(fold, _OTHER_STOP_WORDS.split())) - _ENGLISH
 _FOLDED_STOP_WORDS = STOP_WORDS | {fold(word) for word in STOP_WORDS}

@@ -13,6 +13,7 @@ PAGES = [
     "Every member of the River Board of Otters (RBO) has a key. A licence is a paper that the mayor has signed.",
     "Papers go to the NSL (North Sea League) first. The NSL reads them and the NSL keeps them. The NSL is in Hull.",
     'A small boat for two is called a "skiff". The skiff is blue. Whoever takes the skiff signs for the skiff.',
+    "The portafilter, the handle that holds the coffee, locks in. Clean the portafilter and dry the portafilter.",
     '2.1 "Catch" means all fish that were landed on one day. The catch is weighed. The catch was good, a big catch.',
 ]
 
@@ -27,6 +28,7 @@ PAGES = [
         ("What is a licence?", "A licence is a paper that the mayor has signed."),
         ("What are licences?", "A licence is a paper that the mayor has signed."),
         ("What is a skiff?", 'A small boat for two is called a "skiff".'),
+        ("What is a portafilter?", "The portafilter, the handle that holds the coffee, locks in."),
         ("Define catch", '"Catch" means all fish'),
         ("What does “catch” mean?", '"Catch" means all fish'),
     ],

@@ -164,6 +164,30 @@ async def test_a_question_about_something_else_is_refused(shared_engine: Engine,
 
 
 @pytest.mark.parametrize(
+    ("question", "told"), [("Quelle est la capitale du Pérou ?", False), ("À quelle heure ferme la piscine ?", True)]
+)
+async def test_a_question_in_another_language_needs_a_word_of_the_document(
+    shared_engine: Engine, question: str, told: bool
+) -> None:
+    """To the model any two French sentences are near to each other."""
+    pages = [
+        "Utilisez de l'eau tiède ; si elle est trop chaude, la levure meurt.",
+        "La piscine ferme le soir, vers dix-huit h.",
+    ]
+    async with shared_engine.open(v1=True) as client:
+        document = await stored(client, pages)
+        answer = await client.ask(question, documents=[document])
+    assert answer["message"].startswith("The document says:") == told
+
+
+async def test_a_misspelt_question_is_read_for_its_meaning_as_it_was_meant(shared_engine: Engine) -> None:
+    async with shared_engine.open(v1=True) as client:
+        document = await stored(client, ["The warranty lasts 24 months from the date of purchase.", *HANDBOOK])
+        answer = await client.ask("How long is the waranty?", documents=[document])
+    assert answer["message"].startswith("The document says: “The warranty lasts 24 months")
+
+
+@pytest.mark.parametrize(
     ("question", "pages"),
     [
         ("ใครเป็นผู้ประดิษฐ์โทรศัพท์", ["กรุงเทพเป็นเมืองหลวงของประเทศไทย"]),

@@ -190,6 +190,31 @@ def test_a_line_of_signs_and_rows_of_figures_stand_apart() -> None:
     ]
 
 
+def test_a_line_that_was_not_wrapped_ends_what_it_says() -> None:
+    """Lines that were wrapped go on, whatever letter the next one begins with, and in a narrow column, too."""
+    wrapped = [
+        "The crane was built for the harbour in the year that the mill burnt down, when Anna\n"
+        "Brook was the captain of the ferry, and it was sold to the yard in the north by her\nSon.",
+        "Present: Ruth Adeyemi (chair), Dolores Pike, Hamid Rahimi, Jo Tennant, Colin Marsh\n(treasurer), Jo Tennant",
+    ]
+    items = ["A towel", "Clean indoor shoes", "Your card"]
+    points = [
+        "The ferry sails if:",
+        "the wind is weak;",
+        "no ice is on the upper or on the lower part of the river, and none on the lake.",
+    ]
+    assert texts("\n".join([wrapped[0], *items, *points, wrapped[1]])) == [wrapped[0], *items, *points, wrapped[1]]
+    rows = [
+        "Task Who When",
+        "Print posters (two) Jo Tennant 10 June",
+        "Mow the lawn Colin 1 July",
+        "Pay the rent Ruth 2 May",
+    ]
+    assert texts("\n".join(rows)) == rows
+    narrow = "Richard Henderson is an\neconomist in the Division\nof Industry Employment\nProjections in Hull."
+    assert texts(f"A long line of the same page stands here, to its very end.\n\n{narrow}")[1:] == [narrow]
+
+
 def headings(page: str, edges_before: frozenset[str] = frozenset()) -> list[str]:
     return [page[s.start : s.end] for s in sentences(page, edges_before) if s.heading]
 

@@ -136,6 +136,53 @@ async def test_of_a_long_list_the_first_lines_are_quoted(shared_engine: Engine) 
     assert found[0].endswith("• goods of class E")
 
 
+PROSE = "The voltage is given on the back of every mill that was made in Hull and then sold to anybody.\n"
+TABLE = "".join(f"{name} 1350 W 4.8 kg $189\n" for name in ("Otter", "Heron", "Mole", "Crane Plus", "Boar", "Lynx"))
+
+
+@pytest.mark.parametrize(
+    ("question", "pages", "expected"),
+    [
+        (
+            "How do I use it for the first time?",
+            [f"{PROSE}First use\n1. Rinse the tank. Dry it.\n2. Plug in the mill.\n3. Wait.\nLicence\n{PROSE}"],
+            ["First use 1. Rinse the tank. Dry it. 2. Plug in the mill. 3. Wait."],
+        ),
+        (
+            "What should I bring?",
+            [f"{PROSE}What should I bring?\nA towel\nClean shoes\nCan I leave?\n{PROSE}"],
+            ["What should I bring? A towel Clean shoes"],
+        ),
+        (
+            "How much does the Crane Plus weigh?",
+            [f"{PROSE}Model Power Weight Price\n{TABLE}{PROSE}"],
+            ["Crane Plus 1350 W 4.8 kg $189", "Model Power Weight Price"],
+        ),
+        (
+            "certificates?",
+            [f"{PROSE}Certificates", f"Rope access, 2020.\n{PROSE}"],
+            ["Certificates", "Rope access, 2020."],
+        ),
+        (
+            "Who is the author?",
+            [f"{PROSE}AUTHOR\nR. D. Tennent\nSEE ALSO\nThe other mills.\n{PROSE}"],
+            ["AUTHOR R. D. Tennent"],
+        ),
+        (
+            "When did she work at Halden & Roe?",
+            [f"{PROSE}Bridge Engineer, Halden & Roe\nMay to June\nTrainee, Ministry of Works\nJuly\n{PROSE}"],
+            ["Bridge Engineer, Halden & Roe May to June"],
+        ),
+    ],
+    ids=["steps", "list below a question", "columns of a row", "label at the foot", "heading", "line of a list"],
+)
+async def test_lists_tables_and_labels_are_quoted_with_what_belongs_to_them(
+    shared_engine: Engine, question: str, pages: list[str], expected: list[str]
+) -> None:
+    found = quotes(await ask(shared_engine, question, *pages))
+    assert [quote[: len(words)] for quote, words in zip(found, expected, strict=False)] == expected
+
+
 async def test_what_stands_on_several_pages_is_cited_from_the_first(shared_engine: Engine) -> None:
     pages = [
         "The harbour has a crane that two can move. The ferry sails at noon on every working day.",

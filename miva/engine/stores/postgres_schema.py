@@ -31,7 +31,7 @@ class Part:
 
 LIBRARY = Part(
     "library",
-    7,
+    8,
     ("documents", "names", "pages", "sentences", "chunks", "words", "common"),
     """
     CREATE TABLE miva_engine.documents (

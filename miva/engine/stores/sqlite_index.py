@@ -26,7 +26,7 @@ from miva.engine.stores.lexemes import TOKENIZER, tsvectors, wanted
 from miva.engine.text import match_expression, search_text
 
 # Counts up when anything stored changes its meaning; a file of another version counts as not held.
-VERSION = 6
+VERSION = 7
 _SCHEMA = f"""
 CREATE TABLE pages (page INTEGER PRIMARY KEY, text TEXT NOT NULL);
 CREATE TABLE sentences (sentence INTEGER PRIMARY KEY, page INTEGER, start INTEGER, stop INTEGER, heading INTEGER);
