@@ -40,7 +40,7 @@ _ENGLISH_STOP_WORDS = """
 # Only those that are no English words ("war", "die", "son" are).
 _OTHER_STOP_WORDS = """
     der das den dem ein eine einen einem einer und oder ist sind waren wird werden wie wer wo wann warum
-    welche welcher welches ich du er es wir kann man hat haben habe sich mein meine
+    welche welcher welches ich du es wir kann haben habe sich mein meine
     zu zum zur im auf für mit von bei nicht
     le la les un une du de et ou sont était qui que quoi quel quelle quels quelles où quand comment pourquoi dans
     avec ce cette ces est du
