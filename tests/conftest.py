@@ -9,6 +9,7 @@ import signal
 import tempfile
 
 import django
+import pytest
 
 _data = tempfile.mkdtemp(prefix="miva-tests-")
 atexit.register(shutil.rmtree, _data, ignore_errors=True)
@@ -20,3 +21,20 @@ django.setup()  # so that the conftest.py of a folder may import models
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell's background jobs ignore Ctrl-C, and so would every server that a test stops with it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+_LONGEST = (
+    "faults/test_sample.py",
+    "operations/test_redis_limits.py",
+    "relay/test_engine_trouble.py",
+    "relay/test_mistakes.py",
+    "relay/test_turns.py",
+    "turns/test_taking_over.py",
+    "uploads/test_sockets.py",
+    "turns/test_stopping.py",
+)
+"""Files that take over half a minute, mostly waiting. Each runs in one process; begun last, all would wait for it."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Has the longest files begun first."""
+    items.sort(key=lambda item: not item.path.as_posix().endswith(_LONGEST))
