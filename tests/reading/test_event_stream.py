@@ -146,6 +146,8 @@ async def test_somebody_elses_conversation_does_not_exist(world: World) -> None:
         _, mine = await streams.ask(world.product, "hers", question(conversation="hers"), **bob)
         assert mine["seq"] == 1
         assert {accepted["turn"], own["turn"]}.isdisjoint({mine["turn"]})
+        for name, turn, who in (("hers", accepted, alice), ("his", own, bob), ("hers", mine, bob)):
+            assert (await streams.cancel(world.product, name, turn["turn"], **who))[0] < 300
 
 
 async def test_a_gap_is_told_and_the_stream_goes_on(world: World) -> None:
@@ -158,6 +160,7 @@ async def test_a_gap_is_told_and_the_stream_goes_on(world: World) -> None:
             assert stream.ids == [str(head)]
             await say(client, question())
             assert (await stream.event())["seq"] == head + 1
+            await whole_answer(client)
 
 
 BAD = [

@@ -144,7 +144,7 @@ async def test_a_cursor_that_never_was_gets_the_head_and_then_what_is_new(world:
         assert await event(client) == {"type": "gap", "conversation": "c", "head": len(seen)}
         await assert_silent(client)
         await say(client, question("2"))
-        assert (await event(client))["seq"] == len(seen) + 1
+        assert (await whole_answer(client))[0]["seq"] == len(seen) + 1
 
 
 async def test_what_is_pruned_is_a_gap_and_a_running_turn_is_whole_behind_it(world: World) -> None:

@@ -8,6 +8,7 @@ import contextlib
 import json
 import socket
 import sqlite3
+import time
 import urllib.request
 from contextlib import AbstractAsyncContextManager, closing
 from pathlib import Path
@@ -143,7 +144,12 @@ class World:
         return found
 
     def assert_calm(self) -> None:
-        """Nothing has gone wrong inside the server since this was asked before."""
+        """Nothing has gone wrong inside the server since this was asked before, and no turn goes on: it would look for
+        its engine, which has gone with its test, and find that of the next one."""
+        deadline = time.monotonic() + PATIENCE_S
+        while going_on := self.rows("SELECT message FROM miva_turn WHERE state IN ('waiting', 'running')"):
+            assert time.monotonic() < deadline, f"the test has left questions without an end: {going_on}"
+            time.sleep(0.05)
         log = self.product.log()
         new, self._looked_at = log[self._looked_at :], len(log)
         assert "Traceback" not in new, new[-4000:]
