@@ -25,6 +25,8 @@ class Intake:
         self.index = SqliteIndex.in_memory()
         self.pages = pages
         self.done = 0
+        self.chunks = 0
+        """Known once the document has ended and all of it is indexed."""
         self.ended = False
         self._pool = pool
         self._pending: deque[tuple[int, str]] = deque()
@@ -87,6 +89,7 @@ class Intake:
             await report(self.done, self.total)
         if self._outline:
             await loop.run_in_executor(self._pool, self.index.set_outline, self._outline)
+        self.chunks = self.index.chunk_count()
         self._idle.set()
 
     def _next_batch(self) -> list[tuple[int, str]]:

@@ -32,11 +32,11 @@ R = TypeVar("R")
 
 # A question about a document that is just arriving waits so long for the pages already sent, then goes without.
 SETTLE_S = 2.0
-# A question about one that has arrived waits so long until it is kept, so that it may have vectors, then goes without.
-SETTLE_KEPT_S = 0.5
-# A question about a document that lacks only so few vectors waits so long for them.
-SETTLE_VECTORS_S = 0.5
+# A question about a document that lacks only so few vectors waits so long for them, …
 FEW_CHUNKS = 32
+SETTLE_VECTORS_S = 0.5
+# … and where it has arrived, but is not kept yet, so long for that, for it has vectors only then.
+SETTLE_KEPT_S = 0.5
 
 
 class Service:
@@ -128,7 +128,7 @@ class Service:
         self._keeping.add(keeping)
         keeping.add_done_callback(self._keeping.discard)
         try:
-            await ready(intake.index.chunk_count())
+            await ready(intake.chunks)
         finally:
             await to_its_end(keeping)
 
@@ -231,7 +231,7 @@ class Service:
         if index is None and arriving:
             intake = max(arriving, key=lambda i: i.done)
             await intake.settled(SETTLE_S)
-            if intake.whole:
+            if intake.whole and intake.chunks <= FEW_CHUNKS:
                 await asyncio.wait((arriving[intake],), timeout=SETTLE_KEPT_S)
                 index = await self.in_thread(self._library.open, document)
             if index is None and not arriving[intake].done():

@@ -47,26 +47,34 @@ class WaitingLibrary(SqliteLibrary):
         super().save(document, draft)
 
 
+FEW, MANY = 1, service_module.FEW_CHUNKS + 1
+TEXT = "The elephant is called Jumbo."
+
+
 @asynccontextmanager
-async def ready_document(data: Path) -> AsyncIterator[tuple[Service, WaitingLibrary, asyncio.Task[None]]]:
-    """A service with a document that was told as ready and is not kept yet, and the task that keeps it."""
+async def ready_document(
+    data: Path, chunks: int = FEW
+) -> AsyncIterator[tuple[Service, WaitingLibrary, asyncio.Task[None]]]:
+    """A service with a document of so many chunks, a page each, that was told as ready and is not kept yet, and the
+    task that keeps it."""
     library = WaitingLibrary(data / "documents")
     embeddings = EmbeddingQueue(data / "models")
     service = Service(library, VectorFiles(data / "vectors"), embeddings, Speaker(None), 1)
     ready = asyncio.Event()
 
-    async def told(chunks: int) -> None:
-        assert chunks == 1
+    async def told(made: int) -> None:
+        assert made == chunks
         ready.set()
 
     async def unheard(_done: int, _total: int) -> None:
         return None
 
     await service.announce("d", "alice", "plover.pdf")
-    intake = service.new_intake(1)
+    intake = service.new_intake(chunks)
     task = asyncio.create_task(service.take_in("d", intake, unheard, told))
     service.register("d", intake, task)
-    intake.add(1, "The elephant is called Jumbo.")
+    for page in range(1, chunks + 1):
+        intake.add(page, TEXT)
     intake.end()
     try:
         await ready.wait()
@@ -85,7 +93,7 @@ async def asked(service: Service) -> Asked:
     await service.here(ASKED, needs)
     async with service.opened(ASKED) as (found,):
         assert found.read is None
-        assert found.index.page_text(1) == "The elephant is called Jumbo."
+        assert found.index.page_text(1) == TEXT
     return found
 
 
@@ -101,6 +109,14 @@ async def test_a_question_waits_a_moment_for_what_is_about_to_be_kept(data: Path
         asyncio.get_running_loop().call_later(0.1, library.may_write.set)
         await asked(service)
         assert library.holds("d")
+
+
+async def test_a_question_about_a_long_document_waits_for_nothing(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its vectors would take longer than anybody waits for them."""
+    monkeypatch.setattr(service_module, "SETTLE_KEPT_S", 60)
+    async with ready_document(data, MANY) as (service, library, _):
+        assert isinstance((await asyncio.wait_for(asked(service), 20)).index, SqliteIndex)
+        assert not library.holds("d")
 
 
 async def test_it_is_kept_also_where_the_engine_stops_at_once(data: Path) -> None:
