@@ -261,13 +261,16 @@ class Service:
             return []
         missing = []
         for document in documents:
-            if document.vectors is not _NO_VECTORS_YET:
-                done, total = await self.in_thread(_vector_counts, document)
-                if done < total:
-                    missing.append(document)
-                    self._complete(document)
-                    if total - done <= FEW_CHUNKS:
-                        await self._vectoriser.settled(document.id, SETTLE_VECTORS_S)
+            if document.read is not None:  # its last pages are still to come
+                continue
+            done, total = await self.in_thread(_vector_counts, document)
+            if done < total:
+                missing.append(document)
+                if document.vectors is _NO_VECTORS_YET:  # who keeps it goes on with it
+                    continue
+                self._complete(document)
+                if total - done <= FEW_CHUNKS:
+                    await self._vectoriser.settled(document.id, SETTLE_VECTORS_S)
         counts = [(document, *await self.in_thread(_vector_counts, document)) for document in missing]
         return [(document, done, total) for document, done, total in counts if total - done > FEW_CHUNKS]
 

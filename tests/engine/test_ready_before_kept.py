@@ -92,6 +92,9 @@ async def asked(service: Service) -> Asked:
 
     await service.here(ASKED, needs)
     async with service.opened(ASKED) as (found,):
+        lacking = [(done, total) for _, done, total in await service.unfinished([found])]
+        assert lacking in ([], [(0, MANY)])
+        assert (lacking == []) == (found.index.chunk_count() == FEW)
         assert found.read is None
         assert found.index.page_text(1) == TEXT
     return found
