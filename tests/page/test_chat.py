@@ -51,7 +51,8 @@ def test_a_question_typed_while_a_file_is_still_read_is_asked_when_it_is_ready(v
     pages = [f"Chapter {number}. The harbour has {number} boats." for number in range(1, 1500)]
     visitor.drop(("boats.pdf", make_pdf(["The harbour master is Tobias Wren.", *pages])))
     visitor.ask("Who is the harbour master?")
-    expect(visitor.turn().locator(".status")).to_have_text(re.compile("boats.pdf has been read|Preparing|Thinking|Sending"))
+    told = re.compile("boats.pdf has been read|Preparing|Thinking|Sending")
+    expect(visitor.turn().locator(".status")).to_have_text(told)
     visitor.wait_until("done")
     expect(visitor.turn().locator(".answer-text")).to_contain_text("Tobias Wren")
     expect(visitor.chip("boats.pdf")).to_contain_text("1,500 pages")
