@@ -81,6 +81,7 @@ def test_unsent_questions_are_there_after_a_reload_and_go_out_then(visitor: Visi
     lost = socket.wait_for("ask")
     socket.refuses = 1012
     socket.hang_up()
+    expect(visitor.turn().locator(".status")).to_contain_text("Not confirmed yet")
     visitor.ask("Typed while away")
     visitor.ask("Thought better of it")
     visitor.turn().get_by_role("button", name="Do not ask").click()
@@ -102,6 +103,7 @@ def test_somebody_else_in_the_same_tab_does_not_see_what_was_not_sent(visitor: V
     expect(page.locator("#speaker")).to_have_text("alice")
     socket.refuses = 1012
     socket.hang_up()
+    expect(page.locator("#connection")).not_to_have_text("Connected")
     visitor.ask("A secret of Alice's")
     page.reload()
     socket.refuses = None

@@ -51,7 +51,8 @@ class Connection(psycopg.Connection[Row]):
 
 
 def _until(deadline: float, work: PQGen[Result]) -> PQGen[Result]:
-    """The same work; psycopg looks in several times a second while nothing comes."""
+    """The same work; psycopg looks in several times a second while nothing comes. (The relay's database backend has
+    its own of this: the engine imports nothing of the relay.)"""
     try:
         wanted = next(work)
         while True:
