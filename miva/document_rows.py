@@ -12,7 +12,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
-from miva import document_leases, lease
+from miva import document_leases, lease, plain_sql
 from miva.documents import reader, store
 from miva.documents.parts import KEPT_S, Part
 from miva.documents.reader import Original, Reading, Received
@@ -26,6 +26,7 @@ MOST_DOCUMENTS = 1000
 MOST_FAILED = 100
 """Failed ones that are kept to be seen; older ones go."""
 
+TABLE = Document._meta.db_table
 _Status = Document.Status
 
 
@@ -81,11 +82,18 @@ def create(owner_id: UUID, received: Received, upload_id: str = "") -> Document:
             return _create(owner_id, received, storable(upload_id))
 
 
-def make_room(mine: QuerySet[Document]) -> None:
+def make_room(owner_id: UUID) -> None:
     """Sees to it that an owner may have one document more; raises Forbidden."""
-    failed = mine.filter(status=_Status.FAILED, lease_until=None).order_by("-created_at").values_list("pk", flat=True)
-    mine.filter(pk__in=list(failed[MOST_FAILED : 2 * MOST_FAILED])).delete()
-    if mine.exclude(status=_Status.FAILED).count() >= MOST_DOCUMENTS:
+    query = (
+        "SELECT COUNT(*) FILTER (WHERE status <> %s), COUNT(*) FILTER (WHERE status = %s AND lease_until IS NULL)"  # noqa: S608
+        f" FROM {TABLE} WHERE owner_id = %s"
+    )
+    [(kept, failed)] = plain_sql.rows(query, (_Status.FAILED.value, _Status.FAILED.value, owner_id))
+    if failed > MOST_FAILED:
+        mine = Document.objects.filter(owner_id=owner_id)
+        last = mine.filter(status=_Status.FAILED, lease_until=None).order_by("-created_at").values_list("pk", flat=True)
+        mine.filter(pk__in=list(last[MOST_FAILED : 2 * MOST_FAILED])).delete()
+    if kept >= MOST_DOCUMENTS:
         raise Forbidden(f"You keep {MOST_DOCUMENTS:,} documents already. Delete some first.")
 
 
@@ -94,21 +102,20 @@ def save(document: Document, status: Document.Status) -> bool:
 
     The document's owner is brought up to date: a guest may have signed in meanwhile.
     """
-    mine = Document.objects.filter(pk=document.pk, worker=lease.WORKER, status__in=document_leases.UNREADY)
-    is_read = {} if status != _Status.READY else {"worker": "", "lease_until": None}
-    saved = mine.update(
-        status=status,
-        pages=document.pages,
-        characters=document.characters,
-        chunks=document.chunks,
-        content_id=document.content_id,
-        text_name=document.text_name,
-        **is_read,
+    names = ("pages", "characters", "chunks", "content_id", "text_name")
+    told = [f"{name} = %s" for name in names] + ["worker = '', lease_until = NULL"] * (status == _Status.READY)
+    statement = (
+        f"UPDATE {TABLE} SET status = %s, {', '.join(told)} WHERE id = %s AND worker = %s"  # noqa: S608
+        " AND status IN (%s, %s, %s)"
     )
-    owner_id = Document.objects.filter(pk=document.pk).values_list("owner_id", flat=True).first() if saved else None
-    if owner_id is None:
+    values = [getattr(document, name) for name in names]
+    saved = plain_sql.changed(
+        statement, (status.value, *values, document.pk, lease.WORKER, *map(str, document_leases.UNREADY))
+    )
+    owners = plain_sql.rows(f"SELECT owner_id FROM {TABLE} WHERE id = %s", (document.pk,)) if saved else []  # noqa: S608
+    if not owners:
         return False
-    document.status, document.owner_id = status, owner_id
+    document.status, document.owner_id = status, plain_sql.uuid_of(owners[0][0])
     return True
 
 
@@ -156,11 +163,14 @@ def describe_as_before(document: Document, engine_keeps: bool) -> bool:
     False where there is none, where it would be read differently by now, or where an engine that keeps documents (where
     `engine_keeps`) has not got it.
     """
-    same = Document.objects.filter(owner_id=document.owner_id, sha256=document.sha256, text_name="")
-    before = same.filter(status=_Status.READY, **({"chunks__gt": 0} if engine_keeps else {})).first()
-    if before is None or not reader.is_known(document.sha256):
+    query = (
+        f"SELECT pages, characters, chunks FROM {TABLE} WHERE owner_id = %s AND sha256 = %s AND text_name = ''"  # noqa: S608
+        f" AND status = %s{' AND chunks > 0' if engine_keeps else ''} ORDER BY created_at DESC LIMIT 1"
+    )
+    same = plain_sql.rows(query, (document.owner_id, document.sha256, _Status.READY.value))
+    if not same or not reader.is_known(document.sha256):
         return False
-    document.pages, document.characters, document.chunks = before.pages, before.characters, before.chunks
+    [(document.pages, document.characters, document.chunks)] = same
     return True
 
 
@@ -256,7 +266,7 @@ def _create(owner_id: UUID, received: Received, upload_id: str) -> Document:
     before = mine.filter(sha256=received.sha256, name=name, text_name="", status=_Status.READY).first()
     if before is not None:
         return before
-    make_room(mine)
+    make_room(owner_id)
     id = uuid4()
     Document.objects.create(id=id, owner_id=owner_id, upload_id=upload_id, **facts)
     return mine.get(pk=id)

@@ -8,12 +8,13 @@ from __future__ import annotations
 from enum import Enum
 from uuid import UUID, uuid4
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
-from miva import document_leases, lease
-from miva.document_rows import content_held, make_room, wants_password
+from miva import document_leases, lease, plain_sql
+from miva.document_rows import TABLE, content_held, make_room, wants_password
 from miva.documents import reader
 from miva.documents.parts import KEPT_S, Part, TakenOver
 from miva.history import storable
@@ -54,8 +55,7 @@ def arrange(owner_id: UUID, upload: Upload) -> tuple[Document, Next]:
 
 def keep(document: Document) -> bool:
     """Notes that bytes came, so that they wait for the rest; False where the document is not wanted any more."""
-    receiving = Document.objects.filter(pk=document.pk, status=_Status.RECEIVING)
-    return bool(receiving.update(worker="", lease_until=lease.ends_at(KEPT_S)))
+    return _lease(document, "", KEPT_S)
 
 
 def exists(document: Document) -> bool:
@@ -65,8 +65,7 @@ def exists(document: Document) -> bool:
 
 def begin_to_settle(document: Document) -> None:
     """Notes that the last bytes came: from now on another process finishes what this one does not."""
-    receiving = Document.objects.filter(pk=document.pk, status=_Status.RECEIVING)
-    receiving.update(worker=lease.WORKER, lease_until=lease.ends_at())
+    _lease(document, lease.WORKER, settings.MIVA_LEASE_S)
 
 
 def settle(document: Document) -> Document:
@@ -92,14 +91,16 @@ def settle(document: Document) -> Document:
             part.path.unlink()
             raise
         facts = {"sha256": digest, "content_id": digest, "media_type": media_type, "status": _Status.READING}
+        facts |= document_leases.begun_here()
         with content_held(digest):  # the row first: what rows rely on is not forgotten
-            receiving = Document.objects.filter(pk=found.pk, status=_Status.RECEIVING)
-            is_wanted = receiving.update(**facts, **document_leases.begun_here())
+            is_wanted = Document.objects.filter(pk=found.pk, status=_Status.RECEIVING).update(**facts)
         if not is_wanted:
             part.path.unlink()
             raise TakenOver
         reader.keep_original(part.path, digest)
-    return Document.objects.get(pk=found.pk)
+    for name, value in facts.items():
+        setattr(found, name, value)
+    return found
 
 
 def restore(document: Document) -> None:
@@ -127,9 +128,16 @@ def abandoned() -> list[Document]:
     return gone
 
 
+def _lease(document: Document, worker: str, seconds: float) -> bool:
+    moment, parameters = plain_sql.from_now(seconds)
+    statement = f"UPDATE {TABLE} SET worker = %s, lease_until = {moment} WHERE id = %s AND status = %s"  # noqa: S608
+    return bool(plain_sql.changed(statement, (worker, *parameters, document.pk, _Status.RECEIVING.value)))
+
+
 def _arrange(mine: QuerySet[Document], owner_id: UUID, upload: Upload) -> tuple[Document, Next]:
     id, name = storable(upload.id), storable(upload.name)
-    found = mine.filter(upload_id=id).first()
+    is_new = not plain_sql.rows(f"SELECT 1 FROM {TABLE} WHERE owner_id = %s AND upload_id = %s", (owner_id, id))  # noqa: S608
+    found = None if is_new else mine.filter(upload_id=id).first()
     is_anew = found is not None and found.status == _Status.FAILED and not _is_locked(found)
     if found is not None and not is_anew and not _is_same(found, upload, name):
         mine.filter(pk=found.pk).update(upload_id="")  # another file under an id that was used before
@@ -149,12 +157,11 @@ def _arrange(mine: QuerySet[Document], owner_id: UUID, upload: Upload) -> tuple[
         "lease_until": lease.ends_at(KEPT_S),
     }
     if found is None:
-        make_room(mine)
-        _make_room_for_bytes(mine)
-        found = Document.objects.create(id=uuid4(), owner_id=owner_id, upload_id=id, **facts)
-    else:
-        mine.filter(pk=found.pk, status=_Status.FAILED).update(**facts)
-        Part(found.pk).remove()
+        make_room(owner_id)
+        _make_room_for_bytes(mine, owner_id)
+        return Document.objects.create(id=uuid4(), owner_id=owner_id, upload_id=id, **facts), Next.BEGIN
+    mine.filter(pk=found.pk, status=_Status.FAILED).update(**facts)
+    Part(found.pk).remove()
     return mine.get(pk=found.pk), Next.BEGIN
 
 
@@ -183,10 +190,12 @@ def _is_same(document: Document, upload: Upload, name: str) -> bool:
     return not document.sha256 or upload.sha256 in (None, document.sha256)
 
 
-def _make_room_for_bytes(mine: QuerySet[Document]) -> None:
-    receiving = mine.filter(status=_Status.RECEIVING, worker="")
-    if receiving.count() < MOST_RECEIVING:
+def _make_room_for_bytes(mine: QuerySet[Document], owner_id: UUID) -> None:
+    query = f"SELECT COUNT(*) FROM {TABLE} WHERE owner_id = %s AND status = %s AND worker = ''"  # noqa: S608
+    [(under_way,)] = plain_sql.rows(query, (owner_id, _Status.RECEIVING.value))
+    if under_way < MOST_RECEIVING:
         return
+    receiving = mine.filter(status=_Status.RECEIVING, worker="")
     idle = receiving.filter(lease_until__lt=lease.ends_at(KEPT_S - IDLE_S)).order_by("lease_until").first()
     if idle is None:
         raise Busy("Too many files are being sent at the same time. Wait for some of them to be here.")
