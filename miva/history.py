@@ -70,8 +70,13 @@ def conversation_of(owner_id: UUID, label: str | None) -> tuple[UUID, str]:
     if known is not None:
         return known
     name = storable(label) if label else str(uuid.uuid4())
-    conversation, _ = Conversation.objects.get_or_create(owner_id=owner_id, label=name)
-    return conversation.pk, name
+    try:
+        return Conversation.objects.create(owner_id=owner_id, label=name).pk, name
+    except IntegrityError:
+        known = known_conversation(owner_id, name)
+        if known is None:
+            raise
+        return known  # made at this moment
 
 
 @dataclass(frozen=True, slots=True)
