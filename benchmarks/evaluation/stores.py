@@ -55,8 +55,7 @@ class _Filled:
 
     def fill(self, texts: Sequence[str], vectors: Vectors) -> None:
         draft = SqliteIndex.in_memory()
-        for page, text in enumerate(texts, 1):
-            draft.add_page(page, text)
+        draft.add_pages(list(enumerate(texts, 1)))
         self.library.save(_DOCUMENT, draft)
         draft.close()
         for first in range(0, len(vectors), _BATCH):

@@ -81,6 +81,5 @@ def _key(pages: Pages) -> str:
 
 def _index(pages: Pages) -> Index:
     index = SqliteIndex.in_memory()
-    for number, text in pages:
-        index.add_page(number, text)
+    index.add_pages(pages)
     return index

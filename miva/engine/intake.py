@@ -84,7 +84,7 @@ class Intake:
                 await self._news.wait()
                 continue
             batch = self._next_batch()
-            await loop.run_in_executor(self._pool, self._index, batch)
+            await loop.run_in_executor(self._pool, self.index.add_pages, batch)
             self.done += len(batch)
             await report(self.done, self.total)
         if self._outline:
@@ -99,7 +99,3 @@ class Intake:
             batch.append(self._pending.popleft())
             size += len(batch[-1][1])
         return batch
-
-    def _index(self, batch: list[tuple[int, str]]) -> None:
-        for page, text in batch:
-            self.index.add_page(page, text)

@@ -324,11 +324,13 @@ def _is_page_number(line: _Line) -> bool:
 
 def _is_heading(above: str, line: _Line, below: _Line | None, width: int) -> bool:
     text = line.text
-    if not 2 <= len(text) <= 90 or len(text.split()) > 12 or _ENDED.search(text) or text.endswith((",", "-")):
+    if below is None or below.text[0].islower() or text[0].islower():  # most lines: be quick about them
         return False
-    if not any(c.isalpha() for c in text[:20]) or text[0].islower() or not (text[0].isalnum() or text[0] in '§#"“'):
+    if not 2 <= len(text) <= 90 or len(text.split()) > 12 or text.endswith((",", "-")) or _ENDED.search(text):
         return False
-    if (above and (not _ENDED.search(above) or _leads_in(above, width))) or below is None or below.text[0].islower():
+    if not any(c.isalpha() for c in text[:20]) or not (text[0].isalnum() or text[0] in '§#"“'):
+        return False
+    if above and (not _ENDED.search(above) or _leads_in(above, width)):
         return False
     if _FIELD.search(text) or is_contents_line(text) or _NO_HEADING.search(text):
         return False

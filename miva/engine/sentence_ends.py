@@ -80,7 +80,8 @@ def _goes_on(page: str, at: int, stop: re.Match[str], end: int, *, opens: bool) 
     if opens and _ENUMERATOR.fullmatch(page, at, stop.start()):
         return True
     before = page[max(at, stop.start() - 16) : stop.start()]
-    if _ORDINAL.search(before) or (_DAY.search(before) and _MONTH.match(page, stop.end(), end)):
+    is_numbered = before[-1:].isdigit()
+    if is_numbered and (_ORDINAL.search(before) or (_DAY.search(before) and _MONTH.match(page, stop.end(), end))):
         return True
     word = before.rsplit(maxsplit=1)[-1:]
     if not word:

@@ -16,6 +16,7 @@ DENSE = (
 _DENSE_RUN = re.compile(f"[{DENSE}]+")
 _WORD = re.compile(r"\w+")
 _HYPHENATED = re.compile(r"(?<!\w)\w++(?:[-\u2010\u2011\u00ad](?:\r?\n[ \t]*+)?\w++)+")
+_MAY_BE_GROUPED = re.compile(r"\d[.,'’\u00a0\u202f]\d")
 _GROUPED = re.compile(r"(?<![\w.,])\d{1,3}(?:[.,'’\u00a0\u202f]\d{3})+(?![\d])")
 _LETTER_FIRST = re.compile(r"(?<![\w-])([^\W\d_])-(\w++)(?!-)")
 _SEPARATORS = re.compile(r"[^\w]+")
@@ -72,7 +73,9 @@ def search_text(text: str) -> str:
 
 
 def _joined(text: str) -> str:
-    found = [*_HYPHENATED.findall(text), *_GROUPED.findall(text)]
+    found = _HYPHENATED.findall(text) if "-" in text or not text.isascii() else []
+    if _MAY_BE_GROUPED.search(text):  # most texts have none: be quick about them
+        found += _GROUPED.findall(text)
     return " ".join(_SEPARATORS.sub("", one) for one in found)
 
 

@@ -132,7 +132,7 @@ class WatchedLibrary(SqliteLibrary):
 def kept(library: SqliteLibrary, *documents: str) -> None:
     for document in documents:
         draft: Draft = SqliteIndex.in_memory()
-        draft.add_page(1, "The elephant is called Jumbo.")
+        draft.add_pages([(1, "The elephant is called Jumbo.")])
         library.save(document, draft)
 
 

@@ -151,8 +151,9 @@ class Draft(Index):
     """A document on its way in."""
 
     @abstractmethod
-    def add_page(self, page: int, text: str) -> None:
-        """Store and index one page; a page number that is there already is left as it is."""
+    def add_pages(self, pages: Sequence[tuple[int, str]]) -> None:
+        """Store and index pages, each a number and its text, in one step; a number that is there already is left as it
+        is."""
 
     @abstractmethod
     def set_outline(self, outline: Sequence[Bookmark]) -> None:

@@ -16,6 +16,7 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import quote
 
 from miva.engine import passages
@@ -41,6 +42,16 @@ _CHUNKS = """
 SELECT c.chunk, c.page, c.first, c.last, substr(p.text, f.start + 1, l.stop - f.start) FROM chunks c
 JOIN sentences f ON f.sentence = c.first JOIN sentences l ON l.sentence = c.last JOIN pages p ON p.page = c.page
 """
+
+
+class _Page(NamedTuple):
+    """What one page will be in the tables: `words` are the chunks as the keyword index is given them."""
+
+    number: int
+    text: str
+    sentences: list[passages.Sentence]
+    chunks: list[passages.Chunk]
+    words: list[str]
 
 
 class SqliteIndex(Draft):
@@ -108,27 +119,33 @@ class SqliteIndex(Draft):
         with self._lock:
             self._db.close()
 
-    def add_page(self, page: int, text: str) -> None:
-        text = text.replace("\0", " ")  # SQLite's substr() would end at a NUL
+    def add_pages(self, pages: Sequence[tuple[int, str]]) -> None:
+        read = [self._read(page, text.replace("\0", " ")) for page, text in pages]  # substr() would end at a NUL
+        with self._lock, self._db:  # one transaction: the end of each costs as much as indexing half a page
+            for page in read:
+                self._insert(page)
+
+    def _read(self, number: int, text: str) -> _Page:
         found = passages.sentences(text, frozenset().union(*self._edges))
         self._edges.append(passages.edges(text))
         made = passages.chunks(text, found)
-        with self._lock, self._db:
-            inserted = self._db.execute("INSERT OR IGNORE INTO pages VALUES (?, ?)", (page, text))
-            if not inserted.rowcount:
-                return
-            base = self._count("sentences")
-            next_chunk = self._count("chunks")
-            self._db.executemany(
-                "INSERT INTO sentences VALUES (?, ?, ?, ?, ?)",
-                [(base + i, page, s.start, s.end, s.heading) for i, s in enumerate(found)],
-            )
-            for i, chunk in enumerate(made, next_chunk):
-                self._db.execute(
-                    "INSERT INTO chunks VALUES (?, ?, ?, ?)", (i, page, base + chunk.first, base + chunk.last)
-                )
-                body = text[found[chunk.first].start : found[chunk.last].end]
-                self._db.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (i, search_text(body)))
+        words = [search_text(text[found[chunk.first].start : found[chunk.last].end]) for chunk in made]
+        return _Page(number, text, found, made, words)
+
+    def _insert(self, page: _Page) -> None:
+        inserted = self._db.execute("INSERT OR IGNORE INTO pages VALUES (?, ?)", (page.number, page.text))
+        if not inserted.rowcount:
+            return
+        base, first = self._count("sentences"), self._count("chunks")
+        self._db.executemany(
+            "INSERT INTO sentences VALUES (?, ?, ?, ?, ?)",
+            [(base + i, page.number, s.start, s.end, s.heading) for i, s in enumerate(page.sentences)],
+        )
+        self._db.executemany(
+            "INSERT INTO chunks VALUES (?, ?, ?, ?)",
+            [(i, page.number, base + chunk.first, base + chunk.last) for i, chunk in enumerate(page.chunks, first)],
+        )
+        self._db.executemany("INSERT INTO words (rowid, text) VALUES (?, ?)", enumerate(page.words, first))
 
     def set_outline(self, outline: Sequence[Bookmark]) -> None:
         with self._lock, self._db:

@@ -38,8 +38,7 @@ PAGES = [
 def draft(pages: Sequence[str] = PAGES) -> SqliteIndex:
     """A document of these pages, counted from 1."""
     made = SqliteIndex.in_memory()
-    for number, text in enumerate(pages, 1):
-        made.add_page(number, text)
+    made.add_pages(list(enumerate(pages, 1)))
     return made
 
 

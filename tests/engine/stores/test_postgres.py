@@ -177,7 +177,7 @@ def test_a_save_that_fails_leaves_nothing(opened: tuple[PostgresLibrary, Postgre
     library, _ = opened
     document = new_id()
     spoiled = Spoiled.in_memory()
-    spoiled.add_page(1, "A page. " * 100)
+    spoiled.add_pages([(1, "A page. " * 100)])
     with pytest.raises(StoreError, match="NUL"):
         library.save(document, spoiled)
     assert not library.holds(document)

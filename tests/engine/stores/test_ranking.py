@@ -183,7 +183,7 @@ def test_the_same_weights_on_random_text(
 
 def test_a_document_that_is_asked_under_two_names_is_as_near_under_both() -> None:
     index, store, rows = SqliteIndex.in_memory(), VectorsInMemory(), vectors(2)
-    index.add_page(1, "The zebra crossing is closed.")
+    index.add_pages([(1, "The zebra crossing is closed.")])
     store.add("document", 0, rows)
     asked = [Asked("document", name, index, store) for name in ("one.pdf", "other.pdf")]
     near = chunk_ranking._cosines(asked, [(0, 0), (1, 0), (1, 1), (1, 7)], rows[:1])
