@@ -8,6 +8,7 @@ from uuid import UUID
 
 from miva import history, turn_rows
 from miva.models import Document
+from miva.protocol.errors import NotFound
 from miva.turn_rows import Claim
 
 
@@ -22,5 +23,8 @@ class Facts:
 
 
 def facts_of(claim: Claim) -> Facts:
-    """The facts as they are now; raises NotFound where the turn is gone."""
-    return Facts(*turn_rows.asker_and_documents(claim.turn_id), history.recent(claim.conversation_id))
+    """The facts as they are now; raises NotFound where the turn is gone, or all that it is about."""
+    owner_id, documents = turn_rows.asker_and_documents(claim.turn_id)
+    if not documents and turn_rows.was_about_documents(claim.turn_id):
+        raise NotFound("What this question is about was deleted before its turn came. Send the file and ask again.")
+    return Facts(owner_id, documents, history.recent(claim.conversation_id))

@@ -16,7 +16,8 @@ from django.utils import timezone
 
 from miva import history, lease, plain_sql
 from miva.eventlog import Entry, Fence
-from miva.models import Conversation, Document, Turn
+from miva.models import Conversation, Document, LogEvent, Turn
+from miva.protocol import stored
 from miva.protocol.errors import NotFound
 from miva.protocol.events import Accepted, Event
 
@@ -152,6 +153,16 @@ def asker_and_documents(turn_id: UUID) -> tuple[UUID, list[Document]]:
     ids = [plain_sql.uuid_of(id) for _, id in rows if id is not None]
     found = Document.objects.in_bulk(ids) if ids else {}
     return plain_sql.uuid_of(rows[0][0]), [found[id] for id in ids if id in found]
+
+
+def was_about_documents(turn_id: UUID) -> bool:
+    """Whether a turn was about documents when it was accepted, which may be deleted by now."""
+    query = (
+        f"SELECT l.body FROM {_TURN} t JOIN {LogEvent._meta.db_table} l"  # noqa: S608
+        " ON l.conversation_id = t.conversation_id AND l.seq = t.accepted_seq WHERE t.id = %s"
+    )
+    accepted = [stored.load(body) for (body,) in plain_sql.rows(query, (turn_id,))]
+    return any(isinstance(event, Accepted) and event.documents for event in accepted)
 
 
 def asked_about_before(turn_id: UUID) -> set[UUID]:

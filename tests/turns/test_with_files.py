@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import UUID
@@ -67,6 +68,29 @@ async def test_a_file_is_read_while_its_question_waits(only: Product, port: int)
         teller.go.set()
         await ended(only, "waits", turns=2)
     assert "--- File Content: b.txt ---\npears\n" in teller.questions[1]["message"]
+
+
+async def test_a_waiting_question_whose_file_is_deleted_is_not_asked_without_it(only: Product, port: int) -> None:
+    teller = Teller()
+    async with scripted_engine(teller, port=port), open_socket(only.socket_url, "miva.v1") as socket:
+        await socket.send(ask(1, "bereft", files=[file(b"plums", "a.txt", "text/plain")]))
+        [left] = (await until(socket, "accepted"))["documents"]
+        await until(socket, "delta")
+        await socket.send(ask(2, "bereft", files=[file(b"pears", "b.txt", "text/plain")]))
+        bereft = await until(socket, "accepted")
+        [deleted] = bereft["documents"]
+        await socket.send(ask(3, "bereft", documents=[left, deleted]))
+        await eventually(lambda: document(only, deleted) == ("ready", ""))
+        await until(socket, "accepted")
+        request = urllib.request.Request(f"{only.url}api/document/{deleted}/", method="DELETE")
+        await asyncio.to_thread(urllib.request.urlopen, request, timeout=PATIENCE_S)
+        teller.go.set()
+        refused = await until(socket, "error")
+        assert (refused["code"], refused["turn"]) == ("not_found", bereft["turn"])
+        assert "was deleted before its turn came" in refused["message"]
+        await until(socket, "done")
+    assert [asked["message"].split("\n")[0] for asked in teller.questions] == ["1?", "3?"]
+    assert "--- File Content: a.txt ---\nplums\n" in teller.questions[-1]["message"]
 
 
 async def test_a_question_right_behind_a_file_that_is_being_read_is_about_it_too(only: Product, port: int) -> None:
