@@ -28,7 +28,7 @@ TIMES = 3
 LONG = {"owner killed", "other killed", "both killed", "worker ended", "all at once"}
 SUBTLE = {"redis troubled"}
 """Where one costs a message at most, and often none: they come twice as often."""
-TRIES = 3
+TRIES = 6
 """How often a control is played until it shows losses: a fault may hit nothing by chance."""
 CALM = "no fault"
 
