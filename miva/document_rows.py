@@ -104,14 +104,13 @@ def save(document: Document, status: Document.Status) -> bool:
     """
     names = ("pages", "characters", "chunks", "content_id", "text_name")
     told = [f"{name} = %s" for name in names] + ["worker = '', lease_until = NULL"] * (status == _Status.READY)
+    unready = [state.value for state in document_leases.UNREADY]
     statement = (
         f"UPDATE {TABLE} SET status = %s, {', '.join(told)} WHERE id = %s AND worker = %s"  # noqa: S608
-        " AND status IN (%s, %s, %s)"
+        f" AND status IN ({', '.join(['%s'] * len(unready))})"
     )
     values = [getattr(document, name) for name in names]
-    saved = plain_sql.changed(
-        statement, (status.value, *values, document.pk, lease.WORKER, *map(str, document_leases.UNREADY))
-    )
+    saved = plain_sql.changed(statement, (status.value, *values, document.pk, lease.WORKER, *unready))
     owners = plain_sql.rows(f"SELECT owner_id FROM {TABLE} WHERE id = %s", (document.pk,)) if saved else []  # noqa: S608
     if not owners:
         return False

@@ -159,7 +159,7 @@ def was_about_documents(turn_id: UUID) -> bool:
     """Whether a turn was about documents when it was accepted, which may be deleted by now."""
     query = (
         f"SELECT l.body FROM {_TURN} t JOIN {LogEvent._meta.db_table} l"  # noqa: S608
-        " ON l.conversation_id = t.conversation_id AND l.seq = t.accepted_seq WHERE t.id = %s"
+        " ON l.conversation_id = t.conversation_id AND l.seq = t.accepted_seq AND l.turn_id = t.id WHERE t.id = %s"
     )
     accepted = [stored.load(body) for (body,) in plain_sql.rows(query, (turn_id,))]
     return any(isinstance(event, Accepted) and event.documents for event in accepted)

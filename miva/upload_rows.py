@@ -47,7 +47,7 @@ def arrange(owner_id: UUID, upload: Upload) -> tuple[Document, Next]:
     for _ in range(MOST_LOOKS):
         try:
             with transaction.atomic():
-                return _arrange(Document.objects.filter(owner_id=owner_id), owner_id, upload)
+                return _arrange(owner_id, upload)
         except (IntegrityError, Document.DoesNotExist):  # it was begun or deleted at this moment: look again
             continue
     raise Busy()
@@ -91,9 +91,9 @@ def settle(document: Document) -> Document:
             part.path.unlink()
             raise
         facts = {"sha256": digest, "content_id": digest, "media_type": media_type, "status": _Status.READING}
-        facts |= document_leases.begun_here()
         with content_held(digest):  # the row first: what rows rely on is not forgotten
-            is_wanted = Document.objects.filter(pk=found.pk, status=_Status.RECEIVING).update(**facts)
+            receiving = Document.objects.filter(pk=found.pk, status=_Status.RECEIVING)
+            is_wanted = receiving.update(**facts, **document_leases.begun_here())
         if not is_wanted:
             part.path.unlink()
             raise TakenOver
@@ -134,7 +134,8 @@ def _lease(document: Document, worker: str, seconds: float) -> bool:
     return bool(plain_sql.changed(statement, (worker, *parameters, document.pk, _Status.RECEIVING.value)))
 
 
-def _arrange(mine: QuerySet[Document], owner_id: UUID, upload: Upload) -> tuple[Document, Next]:
+def _arrange(owner_id: UUID, upload: Upload) -> tuple[Document, Next]:
+    mine = Document.objects.filter(owner_id=owner_id)
     id, name = storable(upload.id), storable(upload.name)
     is_new = not plain_sql.rows(f"SELECT 1 FROM {TABLE} WHERE owner_id = %s AND upload_id = %s", (owner_id, id))  # noqa: S608
     found = None if is_new else mine.filter(upload_id=id).first()
@@ -158,7 +159,7 @@ def _arrange(mine: QuerySet[Document], owner_id: UUID, upload: Upload) -> tuple[
     }
     if found is None:
         make_room(owner_id)
-        _make_room_for_bytes(mine, owner_id)
+        _make_room_for_bytes(owner_id)
         return Document.objects.create(id=uuid4(), owner_id=owner_id, upload_id=id, **facts), Next.BEGIN
     mine.filter(pk=found.pk, status=_Status.FAILED).update(**facts)
     Part(found.pk).remove()
@@ -190,11 +191,12 @@ def _is_same(document: Document, upload: Upload, name: str) -> bool:
     return not document.sha256 or upload.sha256 in (None, document.sha256)
 
 
-def _make_room_for_bytes(mine: QuerySet[Document], owner_id: UUID) -> None:
+def _make_room_for_bytes(owner_id: UUID) -> None:
     query = f"SELECT COUNT(*) FROM {TABLE} WHERE owner_id = %s AND status = %s AND worker = ''"  # noqa: S608
     [(under_way,)] = plain_sql.rows(query, (owner_id, _Status.RECEIVING.value))
     if under_way < MOST_RECEIVING:
         return
+    mine = Document.objects.filter(owner_id=owner_id)
     receiving = mine.filter(status=_Status.RECEIVING, worker="")
     idle = receiving.filter(lease_until__lt=lease.ends_at(KEPT_S - IDLE_S)).order_by("lease_until").first()
     if idle is None:

@@ -14,6 +14,9 @@ from miva.engine.shelf import Shelf
 from miva.engine.stores.base import Index
 from miva.engine.stores.sqlite_index import SqliteIndex
 
+_AT_ONCE = 32
+"""Pages that are indexed together: what is made of them is held in memory until they are stored."""
+
 Pages: TypeAlias = tuple[tuple[int, str], ...]
 """The number and the text of each."""
 
@@ -81,5 +84,6 @@ def _key(pages: Pages) -> str:
 
 def _index(pages: Pages) -> Index:
     index = SqliteIndex.in_memory()
-    index.add_pages(pages)
+    for at in range(0, len(pages), _AT_ONCE):
+        index.add_pages(pages[at : at + _AT_ONCE])
     return index

@@ -26,9 +26,9 @@ IN_VAIN_S = UNTERMINATED_S / 3
 TIMES = 3
 """How often a kind of fault comes in its control, but for those of which one takes long."""
 LONG = {"owner killed", "other killed", "both killed", "worker ended", "all at once"}
-SUBTLE = {"redis troubled"}
-"""Where one costs a message at most, and often none: they come twice as often."""
-TRIES = 6
+SUBTLE = {"redis troubled", "browser deaf"}
+"""Where one costs a message at most, and often none: they come twice as often, those of tabs for twice as long."""
+TRIES = 3
 """How often a control is played until it shows losses: a fault may hit nothing by chance."""
 CALM = "no fault"
 
@@ -93,7 +93,8 @@ def wrong(shown: dict[Control, Counts]) -> list[str]:
 
 def _plan(control: Control, seed: str) -> Plan:
     in_tabs = [control.fault] if control.fault in BROWSER else []
-    times = 1 if control.fault in LONG else 2 * TIMES if control.fault in SUBTLE else TIMES
+    more = 2 if control.fault in SUBTLE else 1
+    times = 1 if control.fault in LONG else more * TIMES
     return Plan(
         f"{seed} {control.spoiled} {control.fault}",
         [control.fault] * times if control.fault in OTHERS else [],
@@ -101,6 +102,6 @@ def _plan(control: Control, seed: str) -> Plan:
         in_tabs=in_tabs,
         in_tabs_pause_s=0.4,
         pause_s=1.0,
-        last_s=0.5 if control.fault in OTHERS else 4.0,
+        last_s=0.5 if control.fault in OTHERS else more * 4.0,
         patience=UNTERMINATED_S if control.shows in ("unterminated", "losses") else IN_VAIN_S,
     )
