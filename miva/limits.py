@@ -87,8 +87,8 @@ class Limits:
             await shared.give_back(caller, place)
 
     async def renew_places(self) -> None:
-        """Says again that this process's sockets are open; called more often than they are forgotten."""
-        if self._open and (shared := self._shared()) is not None:
+        """Says again which of this process's sockets are open; called more often than they are forgotten."""
+        if (shared := self._shared()) is not None:
             await shared.renew(self._open)
 
     def _close(self, caller: str, place: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from tests.operations.pair import two_servers, upload_text
-from tests.operations.talk import ask_plainly, open_socket
+from tests.operations.talk import ask_plainly, eventually, open_socket
 from tests.operations.test_redis import Pair, hears
 from tests.product import Product
 from tests.redis_server import RedisServer
@@ -40,6 +40,7 @@ async def test_sockets_that_are_idle_for_ninety_seconds_stay_and_still_hear(pair
 
 
 async def test_sockets_are_counted_over_both_processes(pair: Pair) -> None:
+    await all_are_given_back(pair)  # those of the test above
     async with AsyncExitStack() as stack:
         for number in range(SOCKETS):
             product = pair.here if number % 2 else pair.there
@@ -47,9 +48,15 @@ async def test_sockets_are_counted_over_both_processes(pair: Pair) -> None:
             assert json.loads(await socket.recv())["type"] == "hello"
         assert await close_code(pair.here) == 4429
         assert await close_code(pair.there) == 4429
-    await asyncio.sleep(0.5)
+    await all_are_given_back(pair)
     async with open_socket(pair.here.socket_url, "miva.v1") as again:
         assert json.loads(await again.recv())["type"] == "hello"
+
+
+async def all_are_given_back(pair: Pair) -> None:
+    """Waits until no socket counts: a place is given back a moment after its socket is closed."""
+    with pair.redis.client() as client:
+        await eventually(lambda: not list(client.scan_iter("miva:sockets:*")))
 
 
 async def close_code(product: Product) -> int | None:
