@@ -30,6 +30,10 @@ def postgres_settings(address: str) -> dict[str, Any]:
     return {**environ.Env.db_url_config(address), "ENGINE": "miva.postgres", "CONN_HEALTH_CHECKS": True}
 
 
+_migrated: set[str] = set()
+"""The names of databases that are; to look again with every test would take longer than most tests."""
+
+
 @contextmanager
 def using(database: dict[str, Any], blocker: Any) -> Iterator[None]:
     """This process's default database is another one, brought to the newest migration; `blocker` is pytest-django's."""
@@ -37,7 +41,9 @@ def using(database: dict[str, Any], blocker: Any) -> Iterator[None]:
     with blocker.unblock():
         _switch(connections.configure_settings({"default": database})["default"])
         try:
-            call_command("migrate", verbosity=0)
+            if (name := str(database["NAME"])) not in _migrated:
+                call_command("migrate", verbosity=0)
+                _migrated.add(name)
             yield
         finally:
             _switch(usual)

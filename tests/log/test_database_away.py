@@ -18,7 +18,7 @@ from django.db import DatabaseError, OperationalError, connections
 from miva import eventlog, lease, silence
 from miva.eventlog import EventLog, fenced, since
 from miva.in_thread import in_thread
-from miva.models import Turn
+from miva.models import Owner, Turn
 from miva.patiently import patiently
 from miva.protocol.events import Delta, Done
 from miva.running_turn import RunningTurn
@@ -90,10 +90,16 @@ def cutter(server: PostgresServer) -> Iterator[Cutter]:
     cutter.close()
 
 
+@pytest.fixture(scope="module")
+def new_database(_server: PostgresServer) -> str:
+    return _server.new_database()
+
+
 @pytest.fixture
-def database(server: PostgresServer, cutter: Cutter, django_db_blocker: Any) -> Iterator[str]:
-    address = server.new_database().replace(str(server.port), str(cutter.port))
+def database(new_database: str, server: PostgresServer, cutter: Cutter, django_db_blocker: Any) -> Iterator[str]:
+    address = new_database.replace(str(server.port), str(cutter.port))
     with databases.using(databases.postgres_settings(address), django_db_blocker):
+        Owner.objects.all().delete()
         yield "postgresql"
 
 
