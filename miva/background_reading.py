@@ -11,6 +11,7 @@ from typing import Any
 from miva import document_leases, document_rows, library, stopping, upload_rows
 from miva.document_news import progress_of, tell
 from miva.documents import parts
+from miva.engine_client import may_keep_documents
 from miva.in_thread import in_thread
 from miva.library import file_threads
 from miva.models import Document
@@ -29,12 +30,14 @@ _tidied_at: float | None = None
 async def settle(document: Document, password: str | None) -> None:
     """Checks and keeps a file that came in pieces, now that the last is here, and has it read in the background.
 
-    Its row is leased to this process. Raises BadField where its bytes are not those that were announced; what is wrong
-    with the file itself becomes the document's state.
+    Its row is leased to this process. One that its owner has already is ready at once. Raises BadField where its bytes
+    are not those that were announced; what is wrong with the file itself becomes the document's state.
     """
     document_leases.hold(document.pk)
     try:
-        document = await in_thread(upload_rows.settle, file_threads)(document)
+        document = await in_thread(upload_rows.settle, file_threads)(
+            document, may_be_known=not password, engine_keeps=may_keep_documents()
+        )
     except parts.TakenOver:  # another process settled it, or it was deleted
         document_leases.drop(document.pk)
     except MivaError as why:
@@ -46,8 +49,12 @@ async def settle(document: Document, password: str | None) -> None:
         document_leases.drop(document.pk)
         raise Busy() from why
     else:
+        if document.status == Document.Status.READY:
+            document_leases.drop(document.pk)
+            progress_of(document, document.upload_id)("extract", document.pages or 0, document.pages or 0)
+        else:
+            read(document, password)
         tell(document, document.upload_id)
-        read(document, password)
 
 
 def read(document: Document, password: str | None, upload_id: str | None = None) -> None:

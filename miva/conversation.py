@@ -120,7 +120,7 @@ def _look_up(owner_id: UUID, request: Ask, all_documents: bool) -> Asked | _Foun
         documents = document_rows.owned(owner_id, request.documents)
     else:
         return _Found(None, known)
-    return _Found([document.pk for document in documents], known)
+    return _Found(documents, known)
 
 
 def _question(request: Ask, about: Sequence[UUID] | None, *, has_options: bool) -> Question:

@@ -28,6 +28,7 @@ MOST_FAILED = 100
 
 TABLE = Document._meta.db_table
 _Status = Document.Status
+_NONE = "There is no such document."
 
 
 def described(document: Document) -> dict[str, Any]:
@@ -181,25 +182,31 @@ def describe_text(document: Document, reading: Reading, password: str | None) ->
         document.content_id = hashlib.sha256(document.text_name.encode()).hexdigest()
 
 
-def owned(owner_id: UUID, ids: Sequence[str]) -> list[Document]:
-    """The owner's documents of these ids, in that order; raises NotFound for any other id."""
-    wanted = []
-    for id in dict.fromkeys(ids):
-        try:
-            wanted.append(UUID(id))
-        except ValueError as why:
-            raise NotFound("There is no such document.") from why
-    return _in_order(Document.objects.filter(owner_id=owner_id).in_bulk(wanted), wanted)
+def owned(owner_id: UUID, ids: Sequence[str]) -> list[UUID]:
+    """The keys of these documents of the owner, in that order; raises NotFound for any other id."""
+    try:
+        wanted = list(dict.fromkeys(map(UUID, ids)))
+    except ValueError as why:
+        raise NotFound(_NONE) from why
+    places = ", ".join(["%s"] * len(wanted))
+    query = f"SELECT COUNT(*) FROM {TABLE} WHERE owner_id = %s AND id IN ({places})"  # noqa: S608
+    if wanted and plain_sql.rows(query, (owner_id, *wanted)) != [(len(wanted),)]:
+        raise NotFound(_NONE)
+    return wanted
 
 
 def fresh(ids: Sequence[UUID]) -> list[Document]:
     """The documents as they are now; raises NotFound where one was deleted."""
-    return _in_order(Document.objects.in_bulk(ids), ids)
+    found = Document.objects.in_bulk(ids)
+    if len(found) != len(set(ids)):
+        raise NotFound(_NONE)
+    return [found[id] for id in ids]
 
 
-def all_ready(owner_id: UUID) -> list[Document]:
-    """All documents of an owner that can be asked about, newest first."""
-    return list(Document.objects.filter(owner_id=owner_id, status=Document.Status.READY))
+def all_ready(owner_id: UUID) -> list[UUID]:
+    """The keys of all documents of an owner that can be asked about, newest first."""
+    ready = Document.objects.filter(owner_id=owner_id, status=Document.Status.READY)
+    return list(ready.values_list("pk", flat=True))
 
 
 def by_content(owner_id: UUID, content_ids: Sequence[str]) -> list[Document]:
@@ -275,9 +282,3 @@ def _relying() -> QuerySet[Document]:
     """Documents that need what is kept of their content: those read or being read, and locked ones."""
     has_it = Q(status__in=(_Status.READING, _Status.INDEXING, _Status.READY))
     return Document.objects.filter(has_it | Q(status=_Status.FAILED, lease_until__gte=Now()))
-
-
-def _in_order(found: dict[UUID, Document], ids: Sequence[UUID]) -> list[Document]:
-    if len(found) != len(set(ids)):
-        raise NotFound("There is no such document.")
-    return [found[id] for id in ids]

@@ -265,6 +265,12 @@ def insert(
     return id
 
 
+def link(turn_id: UUID, document_ids: Sequence[UUID]) -> None:
+    """Says what a new turn is about, in this order."""
+    statement = f"INSERT INTO {_LINK} (turn_id, document_id) VALUES (%s, %s)"  # noqa: S608
+    plain_sql.change_each(statement, [(turn_id, document_id) for document_id in document_ids])
+
+
 def as_taken(attempt: int) -> dict[str, Any]:
     """The columns of a turn that this process has taken."""
     running = Turn.State.RUNNING

@@ -87,8 +87,7 @@ class Accept:
             owner_id, self._conversation_id, seq, asked.client_id, asked.message, asked.options, is_ours=is_ours
         )
         if documents:
-            links = [turn_rows.LINK(turn_id=turn_id, document_id=document.pk) for document in documents]
-            turn_rows.LINK.objects.bulk_create(links)
+            turn_rows.link(turn_id, [document.pk for document in documents])
         self.turn_id = turn_id
         if is_ours:  # its engine can be asked at once
             self.claim = Claim(turn_id, self._conversation_id, 1, asked.message, asked.options)

@@ -14,7 +14,7 @@ from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from miva import document_leases, lease, plain_sql
-from miva.document_rows import TABLE, content_held, make_room, wants_password
+from miva.document_rows import TABLE, content_held, describe_as_before, make_room, save, wants_password
 from miva.documents import reader
 from miva.documents.parts import KEPT_S, Part, TakenOver
 from miva.history import storable
@@ -68,9 +68,10 @@ def begin_to_settle(document: Document) -> None:
     _lease(document, lease.WORKER, settings.MIVA_LEASE_S)
 
 
-def settle(document: Document) -> Document:
+def settle(document: Document, *, may_be_known: bool, engine_keeps: bool) -> Document:
     """Checks a file whose last byte is here and keeps it as an original; returns the document, now to be read.
 
+    Where it `may_be_known` and its owner has the same file already (see `describe_as_before`), it is ready with that.
     Raises BadField where its hash is not the announced one, NotAPdf, NoText, UnsupportedType; nothing is kept then.
     Raises TakenOver where another process was faster or the document was deleted, and OSError.
     """
@@ -91,15 +92,17 @@ def settle(document: Document) -> Document:
             part.path.unlink()
             raise
         facts = {"sha256": digest, "content_id": digest, "media_type": media_type, "status": _Status.READING}
+        for name, value in facts.items():
+            setattr(found, name, value)
         with content_held(digest):  # the row first: what rows rely on is not forgotten
             receiving = Document.objects.filter(pk=found.pk, status=_Status.RECEIVING)
             is_wanted = receiving.update(**facts, **document_leases.begun_here())
+            if is_wanted and may_be_known and describe_as_before(found, engine_keeps):
+                save(found, _Status.READY)
         if not is_wanted:
             part.path.unlink()
             raise TakenOver
         reader.keep_original(part.path, digest)
-    for name, value in facts.items():
-        setattr(found, name, value)
     return found
 
 

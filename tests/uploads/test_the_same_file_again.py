@@ -33,7 +33,7 @@ async def test_it_is_known_by_its_bytes_under_any_name(sender: Sender, settings:
     assert (second.pages, second.characters, second.chunks) == (2, first.characters, 7)
     assert second.content_id == first.content_id
     assert (second.worker, second.lease_until) == ("", None)
-    assert sender.told("u2") == ["receiving", "reading", "ready"]
+    assert sender.told("u2") == ["receiving", "ready"]
     extracted = [news for news in sender.news if news.get("stage") == "extract" and news["id"] == "u2"]
     assert [(news["done"], news["total"]) for news in extracted] == [(2, 2)]
     await library.forget(sender.owner_id, first.pk)
