@@ -7,6 +7,8 @@ import os
 import shutil
 import signal
 import tempfile
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import django
 import pytest
@@ -17,6 +19,9 @@ os.environ["MIVA_DATA_DIR"] = _data
 # Here and not in pyproject.toml: pytest-django would read the settings before this file is loaded.
 os.environ["DJANGO_SETTINGS_MODULE"] = "epsilon.settings"
 django.setup()  # so that the conftest.py of a folder may import models
+
+from tests import databases  # noqa: E402  # it needs the settings
+from tests.postgres_server import PostgresServer  # noqa: E402
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell's background jobs ignore Ctrl-C, and so would every server that a test stops with it.
@@ -38,3 +43,29 @@ _LONGEST = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Has the longest files begun first."""
     items.sort(key=lambda item: not item.path.as_posix().endswith(_LONGEST))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL for all tests that treat it well, started when the first needs it."""
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def settings_of(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str, str], dict[str, Any]]:
+    """The settings of a database of a kind (`sqlite` or `postgresql`), made once for those who share it by a name."""
+    made: dict[tuple[str, str], dict[str, Any]] = {}
+
+    def settings_of(kind: str, shared_by: str) -> dict[str, Any]:
+        if (kind, shared_by) not in made:
+            if kind == "sqlite":
+                about = databases.sqlite_settings(tmp_path_factory.mktemp(shared_by) / "miva.sqlite3")
+            else:
+                about = databases.postgres_settings(request.getfixturevalue("postgres").new_database())
+            made[kind, shared_by] = about
+        return made[kind, shared_by]
+
+    return settings_of

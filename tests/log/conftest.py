@@ -15,7 +15,6 @@ from miva.eventlog import EventLog, Fence, topic
 from miva.hub import hub
 from miva.models import Conversation, Owner, Turn
 from tests import databases
-from tests.postgres_server import PostgresServer
 
 WORKER = "0123456789abcdef" * 2
 
@@ -41,33 +40,10 @@ def new_turn(conversation_id: UUID, *, state: Turn.State = Turn.State.RUNNING, a
     return Fence(turn.pk, WORKER, attempt)
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    """A PostgreSQL for all tests that treat it well."""
-    with PostgresServer() as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def _settings_of(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The settings of the one database of each kind that the tests share."""
-    made: dict[str, dict[str, Any]] = {}
-
-    def settings_of(kind: str) -> dict[str, Any]:
-        if kind not in made:
-            if kind == "sqlite":
-                made[kind] = databases.sqlite_settings(tmp_path_factory.mktemp("log") / "log.sqlite3")
-            else:
-                made[kind] = databases.postgres_settings(request.getfixturevalue("postgres").new_database())
-        return made[kind]
-
-    return settings_of
-
-
 @pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, _settings_of: Any, django_db_blocker: Any) -> Iterator[str]:
+def database(request: pytest.FixtureRequest, settings_of: Any, django_db_blocker: Any) -> Iterator[str]:
     """This process uses a database of this kind, in which there is nothing."""
-    with databases.using(_settings_of(request.param), django_db_blocker):
+    with databases.using(settings_of(request.param, "log"), django_db_blocker):
         Owner.objects.all().delete()
         yield request.param
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import psycopg
-import pytest
 from websockets.asyncio.client import ClientConnection
 
 from tests.engine.llm.endpoint import answering, serving
@@ -29,12 +27,6 @@ TEXT = (
 BY_MEANING = "How much vacation do workers get?"
 ANSWER = "The document says: “Employees receive twenty-five days of paid leave a year.”"
 KEPT = ("documents", "names", "pages", "sentences", "chunks", "words", "embedded", "vectors")
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[PostgresServer]:
-    with PostgresServer() as server:
-        yield server
 
 
 async def asked(socket: ClientConnection, question: str, document: str) -> dict[str, Any]:

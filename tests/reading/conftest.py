@@ -7,13 +7,13 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from django.core.management import call_command
 
 from miva import eventlog
 from miva.eventlog import Entry
 from miva.in_thread import in_thread
 from miva.models import Conversation, LogEvent, Owner, Turn
 from miva.protocol.events import Delta, Event
+from tests import databases
 from tests.relay.world import World
 
 MakeLog = Callable[[], Awaitable["Log"]]
@@ -92,16 +92,15 @@ def any_world(worlds: Worlds, request: pytest.FixtureRequest) -> Iterator[World]
     found.assert_calm()
 
 
-@pytest.fixture(scope="session")
-def migrated(django_db_blocker: Any) -> None:
-    """The tables, in a file as the product has them: what threads do to a database in memory shows little."""
-    with django_db_blocker.unblock():
-        call_command("migrate", verbosity=0)
+@pytest.fixture(scope="module")
+def database(settings_of: Any, django_db_blocker: Any) -> Iterator[None]:
+    """A file, as the product has it: what threads do to a database in memory shows little."""
+    with databases.using(settings_of("sqlite", "reading"), django_db_blocker):
+        yield
 
 
 @pytest.fixture
-def make_log(migrated: None, django_db_blocker: Any) -> Iterator[MakeLog]:
+def make_log(database: None) -> Iterator[MakeLog]:
     """Makes conversations in this process's own database."""
-    with django_db_blocker.unblock():
-        yield in_thread(Log)
-        eventlog.log.close()
+    yield in_thread(Log)
+    eventlog.log.close()

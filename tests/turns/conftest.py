@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.postgres_server import PostgresServer
 from tests.redis_server import RedisServer
 
 
@@ -14,11 +13,4 @@ from tests.redis_server import RedisServer
 def redis_server() -> Iterator[RedisServer]:
     """A Redis for the tests of one file."""
     with RedisServer() as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    """A PostgreSQL for all tests of turns, started when the first needs it."""
-    with PostgresServer() as server:
         yield server

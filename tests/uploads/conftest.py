@@ -20,7 +20,6 @@ from miva.uploads import UploadSession
 from tests import databases
 from tests.documents.helpers import eventually_async
 from tests.pdfs import make_pdf
-from tests.postgres_server import PostgresServer
 
 PDF = make_pdf(["Alpha", "Beta"], size=300_000)
 DAY_S = 86400.0
@@ -87,22 +86,10 @@ class Sender:
         return sorted(path.name for path in (self.folder / folder).rglob("*") if path.is_file())
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresServer]:
-    with PostgresServer() as server:
-        yield server
-
-
-@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
-def database(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, django_db_blocker: Any
-) -> Iterator[None]:
-    """This process uses an empty database of this kind, as the product has it."""
-    if request.param == "sqlite":
-        about = databases.sqlite_settings(tmp_path_factory.mktemp("uploads") / "miva.sqlite3")
-    else:
-        about = databases.postgres_settings(request.getfixturevalue("postgres").new_database())
-    with databases.using(about, django_db_blocker):
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, settings_of: Any, django_db_blocker: Any) -> Iterator[None]:
+    """This process uses a database of this kind, as the product has it."""
+    with databases.using(settings_of(request.param, "uploads"), django_db_blocker):
         yield
 
 
