@@ -19,7 +19,7 @@ run: $(VENV)/.installed ## starts everything on http://localhost:8000/ (HOST and
 	@exec $(PY) manage.py serve
 
 test: $(VENV)/.installed-dev browser ## installs what the tests need and runs all of them
-	@$(PY) -m pytest -n 5 --dist loadfile --no-loadscope-reorder $(TESTS)
+	@$(PY) -m pytest -n 6 --dist loadfile --no-loadscope-reorder $(TESTS)
 
 faults: $(VENV)/.installed-dev ## kills, stops and cuts everything under load for some 15 minutes, and counts what is lost
 	@$(PY) -m tests.faults $(if $(SEED),--seed $(SEED))
