@@ -77,8 +77,8 @@ $(VENV)/.installed-dev: requirements_dev.txt requirements_websocket.txt | $(VENV
 browser:
 	@for name in chromium-headless-shell chromium chromium-browser google-chrome; do command -v $$name >/dev/null && exit 0; done; false \
 		|| { test "$$(id -u)" = 0 && command -v apt-get >/dev/null && echo "Installing Chromium for the tests of the page …" \
-			&& apt-get update -qq && for name in chromium-headless-shell chromium; do \
-				apt-get install -y -qq --no-install-recommends $$name >/dev/null 2>&1 && exit 0; done; false; } \
+			&& apt-get update -qq && { apt-get install -y -qq --no-install-recommends chromium-headless-shell >/dev/null 2>&1 \
+				|| apt-get install -y -qq --no-install-recommends chromium >/dev/null; }; } \
 		|| { echo "The tests of the page need a browser: install Chromium or Google Chrome, for one with 'sudo apt-get install chromium'."; exit 1; }
 
 .PHONY: nginx

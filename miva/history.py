@@ -219,12 +219,15 @@ def named_sources(
 ) -> list[Source]:
     """Sources as clients see them, with the owner's own document ids in place of the engine's content ids.
 
-    Of several documents with the same content it is the one `asked_about` (id and name by content id).
+    Of several documents with the same content it is the one `asked_about` (id and name by content id), else the oldest.
     """
     kept = list(sources)
     wanted = {storable(source["document"]) for source in kept if isinstance(source.get("document"), str)}
     places = ", ".join(["%s"] * len(wanted))
-    query = f"SELECT content_id, id, name FROM {_DOCUMENT} WHERE owner_id = %s AND content_id IN ({places})"  # noqa: S608
+    query = (
+        f"SELECT content_id, id, name FROM {_DOCUMENT} WHERE owner_id = %s AND content_id IN ({places})"  # noqa: S608
+        " ORDER BY created_at DESC"
+    )
     rows = plain_sql.rows(query, (owner_id, *wanted)) if wanted else []
     own = {content_id: (str(plain_sql.uuid_of(id)), name) for content_id, id, name in rows}
     own |= {id: mine for id, mine in (asked_about or {}).items() if id in own}

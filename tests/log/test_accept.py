@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
+from django.utils import timezone
 
 from miva import history
 from miva.eventlog import EventLog, heads
@@ -63,6 +65,21 @@ async def test_what_was_said_last_oldest_first(log: EventLog, talk: Talk) -> Non
     assert facts.recent[-2:] == [{"role": "user", "content": "And?"}, {"role": "assistant", "content": "answer 11"}]
     assert [said["content"] for said in facts.recent[1::2]] == [f"answer {number}" for number in range(2, 12)]
     assert facts.owner_id == await in_thread(owner_of)(talk)
+
+
+def named(talk: Talk, asked_about: dict[str, tuple[str, str]] | None) -> tuple[list[UUID], str]:
+    """Two documents of the same content, the newer first; and which of them a source of that content is told as."""
+    ids = new_documents(talk, Status.READY, Status.READY)
+    for age, id in enumerate(ids):
+        Document.objects.filter(pk=id).update(content_id="c", created_at=timezone.now() - timedelta(days=age))
+    [source] = history.named_sources(owner_of(talk), [{"document": "c", "page": 1, "quote": "So."}], asked_about)
+    return ids, source["document"]
+
+
+async def test_a_source_of_several_documents_is_the_oldest_unless_one_was_asked_about(talk: Talk) -> None:
+    (_, oldest), told = await in_thread(named)(talk, None)
+    assert told == str(oldest)
+    assert (await in_thread(named)(talk, {"c": ("the one", "a.pdf"), "d": ("another", "b.pdf")}))[1] == "the one"
 
 
 def put(talk: Talk, texts: Sequence[str]) -> None:
