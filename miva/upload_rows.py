@@ -5,6 +5,7 @@ Blocking functions.
 
 from __future__ import annotations
 
+import copy
 from enum import Enum
 from uuid import UUID, uuid4
 
@@ -14,7 +15,7 @@ from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from miva import document_leases, lease, plain_sql
-from miva.document_rows import TABLE, content_held, describe_as_before, make_room, save, wants_password
+from miva.document_rows import TABLE, content_held, describe_as_before, make_room, wants_password
 from miva.documents import reader
 from miva.documents.parts import KEPT_S, Part, TakenOver
 from miva.history import storable
@@ -77,7 +78,7 @@ def settle(document: Document, *, may_be_known: bool, engine_keeps: bool) -> Doc
     """
     part = Part(document.pk)
     with part.held():
-        found = Document.objects.filter(pk=document.pk, status=_Status.RECEIVING).first()
+        found = _as_announced(document)
         if found is None:
             part.path.unlink()
             raise TakenOver
@@ -91,14 +92,11 @@ def settle(document: Document, *, may_be_known: bool, engine_keeps: bool) -> Doc
         except MivaError:
             part.path.unlink()
             raise
-        facts = {"sha256": digest, "content_id": digest, "media_type": media_type, "status": _Status.READING}
-        for name, value in facts.items():
-            setattr(found, name, value)
+        found.sha256, found.content_id, found.media_type = digest, digest, media_type
         with content_held(digest):  # the row first: what rows rely on is not forgotten
-            receiving = Document.objects.filter(pk=found.pk, status=_Status.RECEIVING)
-            is_wanted = receiving.update(**facts, **document_leases.begun_here())
-            if is_wanted and may_be_known and describe_as_before(found, engine_keeps):
-                save(found, _Status.READY)
+            is_known = may_be_known and describe_as_before(found, engine_keeps)
+            found.status = _Status.READY if is_known else _Status.READING
+            is_wanted = _settled(found)
         if not is_wanted:
             part.path.unlink()
             raise TakenOver
@@ -135,6 +133,35 @@ def _lease(document: Document, worker: str, seconds: float) -> bool:
     moment, parameters = plain_sql.from_now(seconds)
     statement = f"UPDATE {TABLE} SET worker = %s, lease_until = {moment} WHERE id = %s AND status = %s"  # noqa: S608
     return bool(plain_sql.changed(statement, (worker, *parameters, document.pk, _Status.RECEIVING.value)))
+
+
+def _as_announced(document: Document) -> Document | None:
+    """A document as it was told before its bytes were here; None where it is not being received (any more)."""
+    names = ("owner_id", "name", "media_type", "size", "sha256")
+    query = f"SELECT {', '.join(names)} FROM {TABLE} WHERE id = %s AND status = %s"  # noqa: S608
+    rows = plain_sql.rows(query, (document.pk, _Status.RECEIVING.value))
+    if not rows:
+        return None
+    announced = copy.copy(document)
+    for name, value in zip(names, rows[0], strict=True):
+        setattr(announced, name, plain_sql.uuid_of(value) if name == "owner_id" else value)
+    return announced
+
+
+def _settled(document: Document) -> bool:
+    """Stores what the bytes of a document showed, which are here now: it is ready, or leased to this process to be
+    read; False where it is not wanted any more."""
+    names = ("sha256", "content_id", "media_type", "status", "pages", "characters", "chunks")
+    if document.status == _Status.READY:
+        leased, parameters = "worker = '', lease_until = NULL", []
+    else:
+        moment, of_moment = plain_sql.from_now(settings.MIVA_LEASE_S)
+        leased, parameters = f"worker = %s, lease_until = {moment}, attempt = 1", [lease.WORKER, *of_moment]
+    statement = (
+        f"UPDATE {TABLE} SET {', '.join(f'{name} = %s' for name in names)}, {leased} WHERE id = %s AND status = %s"  # noqa: S608
+    )
+    values = [str(value) if isinstance(value := getattr(document, name), _Status) else value for name in names]
+    return bool(plain_sql.changed(statement, (*values, *parameters, document.pk, _Status.RECEIVING.value)))
 
 
 def _arrange(owner_id: UUID, upload: Upload) -> tuple[Document, Next]:

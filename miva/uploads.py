@@ -126,24 +126,35 @@ async def open(owner_id: UUID, upload: Upload) -> UploadSession:
     if upload.size > settings.MIVA_MAX_FILE_BYTES:
         raise FileTooLarge(too_large(settings.MIVA_MAX_FILE_BYTES))
     for _ in range(MOST_LOOKS):
-        document, todo = await in_thread(upload_rows.arrange)(owner_id, upload)
+        document, todo, part, done = await in_thread(_arrange)(owner_id, upload)
         if todo in (Next.READ, Next.NOTHING):
             if todo is Next.READ:
                 background_reading.read(document, upload.password)
             tell(document, upload.id)
             return UploadSession(document, upload, None, upload.size)
-        session = await _take(document, upload)
+        if todo is Next.BEGIN:
+            tell(document, upload.id)
+            session: UploadSession | None = UploadSession(document, upload, part, done)
+        else:
+            session = await _take(document, upload)
         if session is not None:
-            if todo is Next.BEGIN:
-                tell(document, upload.id)
             if session.done >= session.total:
                 await session.write(b"")  # its last byte came, and the process or the connection ended then
             return session
     raise Busy()
 
 
+def _arrange(owner_id: UUID, upload: Upload) -> tuple[Document, Next, Part | None, int]:
+    """The document, and what to do about it; where it begins its part, taken, with the bytes that are here."""
+    document, todo = upload_rows.arrange(owner_id, upload)
+    if todo is not Next.BEGIN:
+        return document, todo, None, 0
+    part = Part(document.pk)
+    return document, todo, part, part.take()
+
+
 async def _take(document: Document, upload: Upload) -> UploadSession | None:
-    """The session that writes from now on; None where the file was settled or deleted at this moment."""
+    """The session that goes on writing; None where the file was settled or deleted at this moment."""
     part = Part(document.pk)
     done = await asyncio.to_thread(part.take)
     if await in_thread(upload_rows.keep)(document):

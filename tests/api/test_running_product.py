@@ -122,6 +122,25 @@ def test_alice_uploads_a_pdf_and_nobody_else_has_it(product: Product, alice: Cal
     assert alice.call("DELETE", f"api/document/{id}/")[1]["code"] == "not_found"
 
 
+async def test_a_token_clients_answer_comes_word_by_word(product: Product, alice: Caller) -> None:
+    status, said = alice.upload("api/upload/", PEARS)
+    assert status == 201
+    token = alice.headers["Authorization"].split()[1]
+    async with connect(f"{product.socket_url}?token={token}", compression=None) as socket:
+        assert json.loads(await socket.recv())["type"] == "welcome"
+        await socket.send(json.dumps({"query": "What is this document about?"}))
+        frames = [json.loads(await socket.recv())]
+        while frames[-1]["type"] not in ("done", "error"):
+            frames.append(json.loads(await socket.recv()))
+    thinking, *pieces, done = frames
+    assert (thinking["type"], done["type"]) == ("thinking", "done")
+    told = [piece["content"] for piece in pieces]
+    assert len(told) > 5
+    assert all(len(piece.split()) == 1 for piece in told)
+    assert "".join(told) == done["response"]
+    assert alice.call("DELETE", f"api/document/{said['document_id']}/")[0] == 204
+
+
 def test_a_guest_may_use_the_call_for_guests_alone(charlie: Caller) -> None:
     status, said = charlie.upload("api/upload/", PEARS)
     assert (status, said["code"]) == (401, "unauthenticated")
