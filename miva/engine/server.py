@@ -16,6 +16,7 @@ from typing import Any
 from websockets.asyncio.server import Server, ServerConnection, serve, unix_serve
 from websockets.typing import Subprotocol
 
+from miva.engine.connection import Connection
 from miva.engine.frames import SUBPROTOCOL
 from miva.engine.service import Service
 from miva.engine.session import Session
@@ -33,6 +34,7 @@ def _select(_connection: ServerConnection, offered: Sequence[Subprotocol]) -> Su
 
 
 _SETTINGS: dict[str, Any] = {
+    "create_connection": Connection,
     "select_subprotocol": _select,
     "compression": None,
     "max_size": MAX_FRAME,
@@ -71,6 +73,7 @@ async def listen(address: Address, service: Service, *, until_stdin_closes: bool
 
 async def _open(address: Address, service: Service) -> Server:
     async def handle(connection: ServerConnection) -> None:
+        assert isinstance(connection, Connection)
         await Session(connection, service).run()
 
     try:

@@ -12,13 +12,13 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext, suppress
 from typing import Any, ParamSpec
 
-from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
 from miva.engine import frames
 from miva.engine.answer import Answer
 from miva.engine.asked import Asked
 from miva.engine.attachments import Conversation
+from miva.engine.connection import Connection
 from miva.engine.frames import FrameError
 from miva.engine.intake import Intake
 from miva.engine.service import FEW_CHUNKS, Service
@@ -40,7 +40,7 @@ logger = logging.getLogger("miva.engine")
 class Session:
     """Reads one connection's frames until it closes; what it started ends with it."""
 
-    def __init__(self, connection: ServerConnection, service: Service) -> None:
+    def __init__(self, connection: Connection, service: Service) -> None:
         self._connection = connection
         self._service = service
         self._keeps_documents = connection.subprotocol == frames.SUBPROTOCOL
@@ -150,8 +150,8 @@ class Session:
             async for words in told:
                 text += words
                 if question.stream:
-                    for piece in _PIECE.findall(words):
-                        await self._send(type="stream", content=piece)
+                    pieces = [_encoded(type="stream", content=piece) for piece in _PIECE.findall(words)]
+                    await self._connection.send_together(pieces)
             if question.stream:
                 await self._send(type="done", response=text, sources=answer.sources)
             else:
@@ -263,4 +263,8 @@ class Session:
             await self._send(type="error", message=trouble)
 
     async def _send(self, **frame: Any) -> None:
-        await self._connection.send(json.dumps(frame, ensure_ascii=False, allow_nan=False))
+        await self._connection.send(_encoded(**frame))
+
+
+def _encoded(**frame: Any) -> str:
+    return json.dumps(frame, ensure_ascii=False, allow_nan=False)

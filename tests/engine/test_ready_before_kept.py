@@ -16,6 +16,7 @@ from websockets.typing import Subprotocol
 from miva.engine import service as service_module
 from miva.engine import session as session_module
 from miva.engine.asked import Asked
+from miva.engine.connection import Connection
 from miva.engine.embedding.queue import EmbeddingQueue
 from miva.engine.frames import FrameError, Options, Question
 from miva.engine.prose import Speaker
@@ -150,9 +151,11 @@ async def test_the_sender_hears_of_it_all_the_while(data: Path, monkeypatch: pyt
     service = Service(library, VectorFiles(data / "vectors"), embeddings, Speaker(None), 1)
 
     async def handle(connection: ServerConnection) -> None:
+        assert isinstance(connection, Connection)
         await Session(connection, service).run()
 
-    async with serve(handle, "127.0.0.1", 0, subprotocols=[Subprotocol(V1)]) as server:
+    names = [Subprotocol(V1)]
+    async with serve(handle, "127.0.0.1", 0, subprotocols=names, create_connection=Connection) as server:
         port = next(iter(server.sockets)).getsockname()[1]
         async with connect(f"ws://127.0.0.1:{port}", subprotocols=[Subprotocol(V1)]) as connection:
             client = Client(connection)
