@@ -6,8 +6,9 @@ import contextlib
 import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
+from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
@@ -197,10 +198,18 @@ def owned(owner_id: UUID, ids: Sequence[str]) -> list[UUID]:
 
 def fresh(ids: Sequence[UUID]) -> list[Document]:
     """The documents as they are now; raises NotFound where one was deleted."""
-    found = Document.objects.in_bulk(ids)
+    found = by_key(ids)
     if len(found) != len(set(ids)):
         raise NotFound(_NONE)
     return [found[id] for id in ids]
+
+
+def by_key(ids: Sequence[UUID]) -> dict[UUID, Document]:
+    """Those of these documents that there are (still)."""
+    if not ids:
+        return {}
+    condition = f"id IN ({', '.join(['%s'] * len(ids))})"
+    return {document.pk: document for document in plain_sql.found(Document, condition, ids)}
 
 
 def all_ready(owner_id: UUID) -> list[UUID]:
@@ -258,11 +267,11 @@ def _create(owner_id: UUID, received: Received, upload_id: str) -> Document:
         "status": _Status.READING,
         "error": "",
         "message": "",
-        **document_leases.begun_here(),
     }
+    leased = document_leases.begun_here()
     begun = mine.filter(upload_id=upload_id).first() if upload_id else None
     if begun is not None and begun.status in (_Status.RECEIVING, _Status.FAILED):
-        mine.filter(pk=begun.pk).update(**facts)
+        mine.filter(pk=begun.pk).update(**facts, **leased)
         Part(begun.pk).remove()
         return mine.get(pk=begun.pk)
     if begun is not None and begun.sha256 == received.sha256:
@@ -273,9 +282,9 @@ def _create(owner_id: UUID, received: Received, upload_id: str) -> Document:
     if before is not None:
         return before
     make_room(owner_id)
-    id = uuid4()
-    Document.objects.create(id=id, owner_id=owner_id, upload_id=upload_id, **facts)
-    return mine.get(pk=id)
+    document = Document(owner_id=owner_id, upload_id=upload_id, worker=lease.WORKER, attempt=1, **facts)
+    plain_sql.insert(document, lease_until=plain_sql.from_now(settings.MIVA_LEASE_S))
+    return document
 
 
 def _relying() -> QuerySet[Document]:

@@ -71,7 +71,9 @@ def conversation_of(owner_id: UUID, label: str | None) -> tuple[UUID, str]:
         return known
     name = storable(label) if label else str(uuid.uuid4())
     try:
-        return Conversation.objects.create(owner_id=owner_id, label=name).pk, name
+        made = Conversation(owner_id=owner_id, label=name)
+        plain_sql.insert(made)
+        return made.pk, name
     except IntegrityError:
         known = known_conversation(owner_id, name)
         if known is None:
@@ -169,13 +171,15 @@ def record_turn(turn_id: UUID, answer: str, sources: Sequence[Source]) -> int:
     asked = _question(turn_id)
     to = asked.conversation_id
     answered = _message(to, Message.Role.ASSISTANT, answer, sources=list(sources), turn_id=turn_id)
-    return Message.objects.bulk_create([asked, answered])[1].pk
+    plain_sql.insert(asked)
+    plain_sql.insert(answered)
+    return answered.pk
 
 
 def record_unanswered(turn_id: UUID) -> None:
     """Stores the question of a turn that failed or was cancelled, within the caller's transaction: who asked it finds
     it again, also where the log is gone."""
-    Message.objects.bulk_create([_question(turn_id)])
+    plain_sql.insert(_question(turn_id))
 
 
 def _question(turn_id: UUID) -> Message:

@@ -6,17 +6,23 @@ takes longer to plan one than to carry it out, so it is asked to keep the plans 
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import threading
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 
 from django.db import OperationalError, connection
+from django.db.models import Model
 
 logger = logging.getLogger("miva.plain_sql")
+
+M = TypeVar("M", bound=Model)
+Expression: TypeAlias = tuple[str, list[str | float]]
+"""Some SQL, and its parameters."""
 
 PREPARED_AFTER = 5
 """Uses of a statement on one connection until PostgreSQL is asked to keep its plan."""
@@ -43,6 +49,41 @@ def change_each(statement: str, parameters: Iterable[Sequence[Any]]) -> None:
     at = _cursor()
     with connection.wrap_database_errors:
         at.executemany(statement, [_adapted(one) for one in parameters])
+
+
+def insert(row: Model, **instead: Expression) -> None:
+    """Stores a new row, and gives it the key that the database makes where it has none of its own.
+
+    `instead` are columns that get an expression (as of `from_now`), not the row's own value. Raises IntegrityError.
+    """
+    columns: list[str] = []
+    places: list[str] = []
+    parameters: list[Any] = []
+    for field in row._meta.concrete_fields:
+        if field.primary_key and row.pk is None:
+            continue
+        columns.append(field.attname)
+        if (expression := instead.get(field.attname)) is not None:
+            places.append(expression[0])
+            parameters += expression[1]
+        else:
+            places.append("%s")
+            parameters.append(field.get_db_prep_save(field.pre_save(row, True), connection))
+    statement = f"INSERT INTO {row._meta.db_table} ({', '.join(columns)}) VALUES ({', '.join(places)})"  # noqa: S608
+    if row.pk is not None:
+        changed(statement, parameters)
+    elif connection.vendor == "postgresql":
+        [(row.pk,)] = rows(f"{statement} RETURNING id", parameters)
+    else:
+        row.pk = _carried_out(statement, parameters).lastrowid
+    row._state.adding = False
+
+
+def found(model: type[M], condition: str, parameters: Sequence[Any]) -> list[M]:
+    """The rows of a table for which a condition holds."""
+    names, converters = _columns_of(model, connection.vendor)
+    query = f"SELECT {', '.join(names)} FROM {model._meta.db_table} WHERE {condition}"  # noqa: S608
+    return [model.from_db(connection.alias, names, _converted(row, converters)) for row in rows(query, parameters)]
 
 
 def as_list(columns: Sequence[str], query: str) -> str:
@@ -72,11 +113,33 @@ def moment_of(value: datetime | str) -> datetime:
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
-def from_now(seconds: float) -> tuple[str, list[str | float]]:
+def from_now(seconds: float) -> Expression:
     """So many seconds from now by the database's clock: an expression and its parameters."""
     if connection.vendor == "postgresql":
         return "(STATEMENT_TIMESTAMP() + MAKE_INTERVAL(secs => %s))", [seconds]
     return "STRFTIME(%s, 'now', %s)", ["%Y-%m-%d %H:%M:%f", f"{seconds:+f} seconds"]
+
+
+@functools.cache
+def _columns_of(model: type[Model], vendor: str) -> tuple[list[str], list[tuple[int, Any, list[Any]]]]:
+    """A table's columns, and Django's converters for those whose values come in another form than fields have."""
+    del vendor  # the converters are of this one
+    fields = model._meta.concrete_fields
+    converters = []
+    for at, field in enumerate(fields):
+        column = field.get_col(model._meta.db_table)
+        own = [*connection.ops.get_db_converters(column), *column.get_db_converters(connection)]
+        if own:
+            converters.append((at, column, own))
+    return [field.attname for field in fields], converters
+
+
+def _converted(row: Sequence[Any], converters: list[tuple[int, Any, list[Any]]]) -> list[Any]:
+    values = list(row)
+    for at, column, own in converters:
+        for convert in own:
+            values[at] = convert(values[at], column, connection)
+    return values
 
 
 def _carried_out(statement: str, parameters: Sequence[Any]) -> Any:

@@ -14,7 +14,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from miva import history, lease, plain_sql
+from miva import document_rows, history, lease, plain_sql
 from miva.eventlog import Entry, Fence
 from miva.models import Conversation, Document, LogEvent, Turn
 from miva.protocol import stored
@@ -151,7 +151,7 @@ def asker_and_documents(turn_id: UUID) -> tuple[UUID, list[Document]]:
     if not rows:
         raise NotFound(_DELETED)
     ids = [plain_sql.uuid_of(id) for _, id in rows if id is not None]
-    found = Document.objects.in_bulk(ids) if ids else {}
+    found = document_rows.by_key(ids)
     return plain_sql.uuid_of(rows[0][0]), [found[id] for id in ids if id in found]
 
 

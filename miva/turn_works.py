@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-from miva import history, lease, stopping, turn_rows
+from miva import document_rows, history, lease, stopping, turn_rows
 from miva.eventlog import Entry, FencedOff
 from miva.models import Document, Turn
 from miva.protocol.errors import Busy, Internal, NotFound
@@ -99,7 +99,8 @@ class Accept:
         """What the question is about, in its order; of those in use none that could not be read."""
         named = self._question.documents
         ids = before.in_use if named is None else named
-        found = Document.objects.filter(owner_id=before.owner_id).in_bulk(ids) if ids else {}
+        there = document_rows.by_key(ids).items()
+        found = {id: document for id, document in there if document.owner_id == before.owner_id}
         if named is None:
             return [found[id] for id in ids if id in found and found[id].status != Document.Status.FAILED]
         if len(found) != len(named):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from enum import Enum
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -185,13 +185,14 @@ def _arrange(owner_id: UUID, upload: Upload) -> tuple[Document, Next]:
         "message": "",
         "worker": "",
         "attempt": 0,
-        "lease_until": lease.ends_at(KEPT_S),
     }
     if found is None:
         make_room(owner_id)
         _make_room_for_bytes(owner_id)
-        return Document.objects.create(id=uuid4(), owner_id=owner_id, upload_id=id, **facts), Next.BEGIN
-    mine.filter(pk=found.pk, status=_Status.FAILED).update(**facts)
+        document = Document(owner_id=owner_id, upload_id=id, **facts)
+        plain_sql.insert(document, lease_until=plain_sql.from_now(KEPT_S))
+        return document, Next.BEGIN
+    mine.filter(pk=found.pk, status=_Status.FAILED).update(**facts, lease_until=lease.ends_at(KEPT_S))
     Part(found.pk).remove()
     return mine.get(pk=found.pk), Next.BEGIN
 

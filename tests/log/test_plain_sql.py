@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
-from django.db import OperationalError, connections
+from django.db import IntegrityError, OperationalError, connections
+from django.utils import timezone
 
 from miva import plain_sql
 from miva.eventlog import EventLog
 from miva.in_thread import in_thread
 from miva.log_rows import Entry
-from miva.models import Conversation
+from miva.models import Conversation, Document, Message
 from tests import databases
 from tests.log.conftest import Talk, new_talk
 from tests.log.test_append import saying, texts
@@ -113,3 +115,57 @@ async def test_the_log_goes_on_when_its_plans_are_lost(on_postgres: str) -> None
     finally:
         log.close()
     assert await texts(talk.conversation_id) == [str(number) for number in range(2 * OFTEN)]
+
+
+def document_of(talk: Talk) -> Document:
+    owner_id = Conversation.objects.get(pk=talk.conversation_id).owner_id
+    return Document(owner_id=owner_id, name='“ü”, "b" \\ 🙂\n', size=2**40, status=Document.Status.RECEIVING)
+
+
+def test_a_row_that_is_stored_is_as_the_orm_would_have_stored_it(database: str) -> None:
+    talk = new_talk()
+    plainly, by_orm = document_of(talk), document_of(talk)
+    plain_sql.insert(plainly, lease_until=plain_sql.from_now(60))
+    by_orm.lease_until = timezone.now() + timedelta(seconds=60)
+    by_orm.save()
+    first, second = (Document.objects.get(pk=document.pk) for document in (plainly, by_orm))
+    for field in Document._meta.concrete_fields:
+        ours, theirs = getattr(first, field.attname), getattr(second, field.attname)
+        if field.name in ("lease_until", "created_at"):
+            assert abs((ours - theirs).total_seconds()) < 30, field.name
+        elif field.name != "id":
+            assert ours == theirs, field.name
+    assert not plainly._state.adding
+
+
+def test_the_database_makes_a_key_where_a_row_has_none(database: str) -> None:
+    talk = new_talk()
+    messages = [
+        Message(conversation_id=talk.conversation_id, role="user", content=f"{n}", files=["ü"]) for n in range(2)
+    ]
+    for message in messages:
+        plain_sql.insert(message)
+    stored = list(Message.objects.filter(conversation_id=talk.conversation_id).order_by("id"))
+    assert [message.pk for message in stored] == [message.pk for message in messages]
+    assert [(message.content, message.files, message.sources) for message in stored] == [
+        ("0", ["ü"], []),
+        ("1", ["ü"], []),
+    ]
+
+
+def test_a_row_that_may_be_once_only_is_not_stored_twice(database: str) -> None:
+    talk = new_talk()
+    known = Conversation.objects.get(pk=talk.conversation_id)
+    with pytest.raises(IntegrityError):
+        plain_sql.insert(Conversation(owner_id=known.owner_id, label=known.label))
+
+
+def test_rows_that_are_found_are_as_the_orm_finds_them(database: str) -> None:
+    document = document_of(new_talk())
+    plain_sql.insert(document, lease_until=plain_sql.from_now(60))
+    [found] = plain_sql.found(Document, "id = %s", [document.pk])
+    expected = Document.objects.get(pk=document.pk)
+    assert {name: value for name, value in vars(found).items() if name != "_state"} == {
+        name: value for name, value in vars(expected).items() if name != "_state"
+    }
+    assert plain_sql.found(Document, "id = %s AND status = %s", [document.pk, "ready"]) == []
