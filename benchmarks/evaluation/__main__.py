@@ -83,7 +83,10 @@ def questions(bench: Bench, whole: EvaluationSet, database: str) -> tuple[str, l
     naive_s = None
     if not bench.quick:
         naive_s = pipelines.build(pipelines.NAIVE, model, _texts_of_short(bench, short[0].pdf)).index_cpu_s
-    figures = [*verdicts.of_questions(outcome, ours, within), *verdicts.of_ingest(taken, naive_s)]
+    figures = [
+        *verdicts.of_questions(outcome, ours, within),
+        *verdicts.of_ingest(taken, naive_s, ingest.alone(short[0].pdf)),
+    ]
     return f"{rows.table([ours, *beside])}\n{table(figures)}", figures
 
 
