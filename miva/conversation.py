@@ -59,8 +59,10 @@ async def ask(
     try:
         about = None if found.documents is None else [*found.documents, *(file.document.pk for file in files)]
         question = _question(request, about, has_options=not all_documents)
-        known = None if files else found.conversation  # files take long, and meanwhile it may be deleted
-        known = known or await in_thread(history.conversation_of)(speaker.owner_id, request.conversation)
+        known, one_for = found.conversation, history.new_conversation
+        if files:  # they take long, and meanwhile it may be made or deleted
+            known, one_for = None, history.conversation_of
+        known = known or await in_thread(one_for)(speaker.owner_id, request.conversation)
         asked = await _store(question, known, files)
     finally:
         if asked is None:

@@ -67,8 +67,11 @@ def known_conversation(owner_id: UUID, label: str) -> tuple[UUID, str] | None:
 def conversation_of(owner_id: UUID, label: str | None) -> tuple[UUID, str]:
     """The owner's conversation of this label, made where it is new; without a label a new one. With its label."""
     known = known_conversation(owner_id, label) if label else None
-    if known is not None:
-        return known
+    return known or new_conversation(owner_id, label)
+
+
+def new_conversation(owner_id: UUID, label: str | None) -> tuple[UUID, str]:
+    """The same, where there was none of this label a moment ago."""
     name = storable(label) if label else str(uuid.uuid4())
     try:
         made = Conversation(owner_id=owner_id, label=name)
