@@ -98,6 +98,7 @@ def _plan(control: Control, seed: str) -> Plan:
     return Plan(
         f"{seed} {control.spoiled} {control.fault}",
         [control.fault] * times if control.fault in OTHERS else [],
+        at_worst=True,
         people=5,
         in_tabs=in_tabs,
         in_tabs_pause_s=0.4,

@@ -106,6 +106,11 @@ async def redis_troubled(scene: Scene) -> None:
     await _troubled(scene, [worker.to_redis for worker in workers])
 
 
+async def redis_loses(scene: Scene) -> None:
+    """What passes between one worker and Redis is held and then lost, while the others tell each other more."""
+    await _troubled(scene, [scene.rng.choice(scene.stage.workers).to_redis], "lost")
+
+
 async def engine_killed(scene: Scene) -> None:
     """kill -9 of the engine in the middle of answers, and a start."""
     await scene.some_owner()
@@ -170,6 +175,8 @@ OTHERS: dict[str, Fault] = {
     "all at once": all_at_once,
 }
 """They concern everybody, and come one after the other."""
+AT_WORST: dict[str, Fault] = {"redis troubled": redis_loses}
+"""What of a kind of fault loses most, for its control: as they come, eighteen of them once cost no message at all."""
 
 
 async def _killed(scene: Scene, worker: Worker) -> None:
@@ -178,8 +185,8 @@ async def _killed(scene: Scene, worker: Worker) -> None:
     await worker.start()
 
 
-async def _troubled(scene: Scene, proxies: Sequence[Proxy]) -> None:
-    kind = scene.rng.choice(("slow", "late", "lost"))
+async def _troubled(scene: Scene, proxies: Sequence[Proxy], kind: str = "") -> None:
+    kind = kind or scene.rng.choice(("slow", "late", "lost"))
     for proxy in proxies:
         if kind == "slow":
             proxy.delay_s = scene.rng.uniform(0.05, 0.4)

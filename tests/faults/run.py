@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.faults.browser import Tab
-from tests.faults.kinds import BROWSER, OTHERS
+from tests.faults.kinds import AT_WORST, BROWSER, OTHERS
 from tests.faults.record import Counts
 from tests.faults.scene import Scene
 from tests.faults.stage import Stage, stage
@@ -31,6 +31,8 @@ class Plan:
     seed: str
     faults: Sequence[str]
     """Kinds of `OTHERS`, in their order."""
+    at_worst: bool = False
+    """Whether they come as `AT_WORST` has them."""
     people: int = 6
     """Each has two tabs, and two conversations at a time; every third watches by server-sent events."""
     in_tabs: Sequence[str] = tuple(BROWSER)
@@ -104,7 +106,8 @@ async def _one_by_one(scene: Scene, plan: Plan) -> None:
     for kind in plan.faults:
         await asyncio.sleep(scene.rng.uniform(0.5, 1.5) * plan.pause_s)
         begun = time.monotonic()
-        await OTHERS[kind](scene)
+        fault = AT_WORST.get(kind) if plan.at_worst else None
+        await (fault or OTHERS[kind])(scene)
         scene.count(kind)
         logger.info("%s: %.1f s", kind, time.monotonic() - begun)
 
