@@ -18,16 +18,18 @@ _SETTLING = 5
 
 @dataclass(frozen=True, slots=True)
 class Flood:
-    """`right` is the per cent of the questions that were answered rightly, `growth` bytes of all processes together."""
+    """`right` is the per cent of the questions that were answered rightly; `growth` bytes of server, engine and readers
+    together, `of_database` those of PostgreSQL."""
 
     questions: int
     right: float
     growth: int
+    of_database: int
 
 
 async def ask_in_a_row(running: Running, document: LongDocument, questions: int) -> Flood:
     """Asks about pages in turn, each time in other words, in CONVERSATIONS. Raises RuntimeError, TimeoutError."""
-    right, before = [], 0
+    right, before, of_database = [], 0, 0
     async with knock(running.url) as door:
         upload = await door.send_file("register.pdf", document.pdf)
         await door.all_indexed([upload], INDEXED_S)
@@ -37,5 +39,6 @@ async def ask_in_a_row(running: Running, document: LongDocument, questions: int)
             said = await door.ask(question, {upload.document: upload.name}, f"talk {number % CONVERSATIONS}")
             right.append(scoring.contains_words(said.text, [document.answer(page)]))
             if number == questions // _SETTLING:
-                before = running.held()
-        return Flood(questions, scoring.share(right), running.held() - before)
+                before, of_database = running.held_by_server(), running.held_by_database()
+        growth, of_database = running.held_by_server() - before, running.held_by_database() - of_database
+        return Flood(questions, scoring.share(right), growth, of_database)

@@ -21,7 +21,7 @@ _LOOK_S = 0.5
 
 @dataclass(slots=True)
 class Running:
-    """A product that takes questions at `url`; `roots` are the processes whose trees it is made of."""
+    """A product that takes questions at `url`; `roots` are the processes whose trees it is made of, the server's first."""
 
     url: str
     roots: tuple[int, ...]
@@ -34,11 +34,23 @@ class Running:
 
     def held(self) -> int:
         """Bytes that they hold now."""
-        return sum(memory_of(pid) for root in self.roots for pid in process_tree(root))
+        return self.held_by_server() + self.held_by_database()
+
+    def held_by_server(self) -> int:
+        """By the server, the engine and the readers."""
+        return _held_by(self.roots[0])
+
+    def held_by_database(self) -> int:
+        """By PostgreSQL, whose cache grows with what is written, up to a bound of its own."""
+        return sum(map(_held_by, self.roots[1:]))
 
     def look(self) -> None:
         """Notes how much memory they hold now."""
         self.peak = max(self.peak, self.held())
+
+
+def _held_by(root: int) -> int:
+    return sum(memory_of(pid) for pid in process_tree(root))
 
 
 @contextmanager

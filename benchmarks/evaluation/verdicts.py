@@ -79,7 +79,9 @@ def of_long_file(ingest: Ingest) -> list[Figure]:
 def of_flood(flood: Flood) -> Figure:
     """Memory that questions in a row cost."""
     what = f"memory growth over {flood.questions:,} different questions in a row, after the first fifth"
-    told = f"server, engine, readers and database; {number(flood.right)} % answered rightly"
+    told = f"server, engine and readers; {number(flood.right)} % answered rightly"
+    if flood.of_database:
+        told += f"; the database's processes {number(flood.of_database / 1e6)} MB, of what was written in their cache"
     return Figure(what, flood.growth / 1e6, "MB", Goal(10), told)
 
 
