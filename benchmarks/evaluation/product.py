@@ -21,7 +21,7 @@ _LOOK_S = 0.5
 
 @dataclass(slots=True)
 class Running:
-    """A product that takes questions at `url`; `roots` are the processes whose trees it is made of, the server's first."""
+    """A product that takes questions at `url`; `roots` are the processes whose trees it is, the server's first."""
 
     url: str
     roots: tuple[int, ...]
