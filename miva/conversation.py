@@ -59,10 +59,11 @@ async def ask(
     try:
         about = None if found.documents is None else [*found.documents, *(file.document.pk for file in files)]
         question = _question(request, about, has_options=not all_documents)
-        known, one_for = found.conversation, history.new_conversation
+        label = request.conversation
         if files:  # they take long, and meanwhile it may be made or deleted
-            known, one_for = None, history.conversation_of
-        known = known or await in_thread(one_for)(speaker.owner_id, request.conversation)
+            known = await in_thread(history.conversation_of)(speaker.owner_id, label)
+        else:
+            known = found.conversation or await in_thread(history.new_conversation)(speaker.owner_id, label)
         asked = await _store(question, known, files)
     finally:
         if asked is None:

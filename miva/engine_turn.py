@@ -19,7 +19,6 @@ from miva.protocol import engine
 from miva.protocol.envelope import wrap
 from miva.protocol.errors import EngineError, EngineFailed, EngineTimeout, EngineUnavailable, FileTooLarge, MivaError
 from miva.protocol.events import BETWEEN_REPLIES, Delta, Done, Event, Failed, Progress, Reply, Source, Sources, Thinking
-from miva.protocol.query import words
 
 QUIET_S = 1.0
 """Silence behind an untyped frame that ends a turn (contract section 4)."""
@@ -91,8 +90,6 @@ class EngineTurn:
         self._said = 0
         """Characters of those pieces, and of the frames of those replies."""
         self._sources: tuple[Source, ...] = ()
-        self._is_ours = False
-        """Whether the embedded engine answers, whose pieces are of several words."""
         self.indexed: dict[str, int] = {}
         """Of the question's documents (by content id) those that the engine has taken meanwhile, and their chunks."""
         self._heard = False
@@ -137,7 +134,6 @@ class EngineTurn:
         tried.add(link.address.url)
         hello = await greeted(link) if link.keeps_documents else None
         remember(hello)
-        self._is_ours = hello is not None and hello.name == engine.OURS
         await link.send(await self._frame(hello))
         while said := await self._next(link, ends_at):
             told = self._told(said)
@@ -172,18 +168,12 @@ class EngineTurn:
         if not self._has_thought:
             self._has_thought = True
             yield Thinking()
-        for text in self._as_told(texts):
+        for text in ["".join(texts)] if self._question.may_join else texts:
             kept = storable(text)  # told as it is stored
             self._text.append(kept)
             self._said += len(text)
             if kept:
                 yield Delta(kept)
-
-    def _as_told(self, texts: Sequence[str]) -> Sequence[str]:
-        """Pieces that came together, as they are told: in one, as they came, or word by word (contract section 3.2)."""
-        if self._question.may_join:
-            return ["".join(texts)]
-        return [word for text in texts for word in words(text)] if self._is_ours else texts
 
     def _told_of(self, event: engine.EngineEvent) -> Iterator[Event]:
         if not self._has_thought and isinstance(event, Thinking | Sources | Done):
@@ -263,7 +253,7 @@ class EngineTurn:
         """The question for an engine that keeps documents, or else (None) with their texts in it."""
         asked = self._question
         if hello is not None:
-            names = asked.names if self._is_ours else None
+            names = asked.names if hello.name == engine.OURS else None
             return engine.question(asked.message, asked.unique_id, asked.history, asked.documents, asked.options, names)
         if asked.characters > LONGEST_ENVELOPE:
             raise FileTooLarge("The documents of this question have too much text together. Ask about fewer of them.")

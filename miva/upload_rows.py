@@ -95,7 +95,7 @@ def settle(document: Document, *, may_be_known: bool, engine_keeps: bool) -> Doc
         found.sha256, found.content_id, found.media_type = digest, digest, media_type
         with content_held(digest):  # the row first: what rows rely on is not forgotten
             is_known = may_be_known and describe_as_before(found, engine_keeps)
-            found.status = _Status.READY if is_known else _Status.READING
+            found.status = (_Status.READY if is_known else _Status.READING).value
             is_wanted = _settled(found)
         if not is_wanted:
             part.path.unlink()
@@ -160,7 +160,7 @@ def _settled(document: Document) -> bool:
     statement = (
         f"UPDATE {TABLE} SET {', '.join(f'{name} = %s' for name in names)}, {leased} WHERE id = %s AND status = %s"  # noqa: S608
     )
-    values = [str(value) if isinstance(value := getattr(document, name), _Status) else value for name in names]
+    values = [getattr(document, name) for name in names]
     return bool(plain_sql.changed(statement, (*values, *parameters, document.pk, _Status.RECEIVING.value)))
 
 

@@ -30,9 +30,8 @@ _MAX_CONVERSATIONS = 256
 _MAX_INTAKES = 32
 _MAX_QUESTIONS = 128
 _PROGRESS_S = 0.5
-# Some words each, with the white space behind them; a script without spaces is cut all the same. A frame for each word
-# cost more than all the rest of saying it: some sixty system calls an answer, on both sides.
-_PIECE = re.compile(r".{1,80}(?:\s+|\Z)|.{1,80}", re.DOTALL)
+# Words with the white space behind them; a script without spaces is cut all the same.
+_PIECE = re.compile(r"\S{1,24}\s*|\s+")
 
 logger = logging.getLogger("miva.engine")
 

@@ -12,8 +12,7 @@ from miva.protocol.events import BETWEEN_REPLIES, Cancelled, Delta, Done, Event,
 from miva.protocol.frames import dump
 from miva.protocol.requests import Ask
 
-_WORD = re.compile(r"\s*\S{1,24}\s*")
-"""With the white space around it; a script without spaces is cut all the same."""
+_WORD = re.compile(r"\s*\S+\s*")
 
 
 def decode(data: dict[str, Any], longest_message: int) -> Ask:
@@ -22,11 +21,6 @@ def decode(data: dict[str, Any], longest_message: int) -> Ask:
     if not query.strip():
         raise BadField("The question is empty.", field="query")
     return Ask(query)
-
-
-def words(text: str) -> list[str]:
-    """A text word by word (contract section 3.2); joined they are the text."""
-    return _WORD.findall(text) or [text]
 
 
 def welcome(name: str) -> str:
@@ -58,7 +52,7 @@ class Teller:
             case Reply(text=text, late=False):
                 whole = BETWEEN_REPLIES + text if self._has_replied else text
                 self._has_replied = True
-                yield from self._stream(words(whole))
+                yield from self._stream(_WORD.findall(whole) or [whole])
             case Reset():
                 self._told, self._again, self._has_replied = ["".join(self._told)], "", False
             case Done(text, sources):

@@ -43,8 +43,8 @@ async def test_streamed_pieces_joined_are_the_response(shared_engine: Engine) ->
         first, *pieces, done = await client.until("done")
     assert first == {"type": "thinking"}
     assert all(set(piece) == {"type", "content"} and piece["type"] == "stream" for piece in pieces)
-    assert len(pieces) > 1
-    assert all(piece["content"][-1] == " " and len(piece["content"]) <= 81 for piece in pieces[:-1])  # some words each
+    assert len(pieces) > 5
+    assert all(len(piece["content"].split()) <= 1 for piece in pieces)
     assert "".join(piece["content"] for piece in pieces) == done["response"]
     assert done["sources"][0]["page"] == 2
 
