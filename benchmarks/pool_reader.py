@@ -22,15 +22,18 @@ from miva.sample_pdf import sample_pdf
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "epsilon.settings")
 django.setup()
 
-from miva.documents import reader  # noqa: E402 (Django must be set up before)
+from miva.allocator import end_of_start, use_few_arenas  # noqa: E402 (Django must be set up before)
+from miva.documents import reader  # noqa: E402
 from miva.protocol.errors import MivaError  # noqa: E402
 
 
 def main() -> None:
     """Does the task named on the command line and writes down what came of it."""
+    use_few_arenas()
     task = load_task(sys.argv[1])
     files = task.contents()
     reader.start()
+    end_of_start()
     try:
         save(sys.argv[2], uvloop.run(_first_pages(files) if task.what == FIRST_PAGE else _all_pages(files)))
     finally:
@@ -84,11 +87,7 @@ async def _warm_up(files: int) -> None:
 
 async def _read(name: str, data: bytes) -> FileRead:
     try:
-        received = await asyncio.to_thread(reader.receive_chunks, [data], name=name, declared="application/pdf")
-        try:
-            reading = await reader.read(received)
-        finally:
-            received.discard()
+        reading = await reader.read_chunks([data], name=name, declared="application/pdf")
     except MivaError as why:
         return FileRead(name, 0, problem=why.code)
     return FileRead(name, sum(bool(page.strip()) for page in reading.pages))

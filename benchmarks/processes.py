@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests.product import free_port, process_tree
+from tests.processes import free_port, process_tree
 
 __all__ = ["Pinned", "free_port", "inherited_environment", "process_tree", "tree_cpu_seconds"]
 

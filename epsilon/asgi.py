@@ -14,6 +14,7 @@ django.setup()
 from channels.routing import ProtocolTypeRouter
 
 from miva import startup
+from miva.allocator import end_of_start
 from miva.api.asgi import http_application
 from miva.routing import socket_application
 from miva.servers import keep_tokens_out_of_logs, lifespan
@@ -26,3 +27,4 @@ keep_tokens_out_of_logs()
 startup.prepare_server()
 
 application = ProtocolTypeRouter({"http": http_application(), "websocket": socket_application, "lifespan": lifespan})
+end_of_start()

@@ -187,11 +187,9 @@ class QueryDialogue(TurnDialogue):
 async def _read_inline(file: InlineFile, owner: str, files: int) -> WrappedFile:
     """The text of one of the files that came inside a plain frame; the file itself is not kept."""
     with naming_the_file(file.name, files):
-        received = await reader.receive_base64(file.content, name=file.name, declared=file.media_type)
-        try:
-            reading = await reader.read(received, password=file.password, owner=owner)
-        finally:
-            received.discard()
+        reading = await reader.read_base64(
+            file.content, name=file.name, declared=file.media_type, password=file.password, owner=owner
+        )
     if reading.media_type == "application/pdf":
         return WrappedFile(file.name, pages=reading.pages)
     return WrappedFile(file.name, text="".join(reading.pages))

@@ -16,7 +16,8 @@ from uuid import uuid4
 
 import psycopg
 
-from tests.product import PATIENCE_S, free_port, process_tree
+from tests.processes import free_port, process_tree
+from tests.product import PATIENCE_S
 
 USER = "nobody" if os.geteuid() == 0 else None
 """PostgreSQL refuses to run as root."""

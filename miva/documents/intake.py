@@ -16,14 +16,14 @@ from pathlib import Path
 from miva.protocol import errors
 
 from .refusal import too_large
-from .temporary import TemporaryFolder
+from .temporary import TemporaryFolder, write_all
 
 PDF = "application/pdf"
 TEXT = "text/plain"
 _PDF_TYPES = {PDF, "application/x-pdf"}
 _TEXT_TYPES = {TEXT, "text/markdown", "text/x-markdown"}
 _UNKNOWN_TYPES = {"", "application/octet-stream", "binary/octet-stream"}
-_TEXT_SUFFIXES = {".txt", ".md", ".markdown", ".text"}
+_TEXT_SUFFIXES = (".txt", ".md", ".markdown", ".text")
 _HEADER_WITHIN = 1024
 """Bytes within which a PDF's header must begin (PDF 1.7, appendix H.3, implementation note 13)."""
 _STRIDE = 2**18
@@ -75,15 +75,17 @@ def take_in(chunks: Iterable[bytes], folder: TemporaryFolder, max_bytes: int, *,
 
     Raises FileTooLarge, NotAPdf, NoText, UnsupportedType.
     """
-    beginning = bytearray()
+    beginning: list[bytes] = []
+    size = 0
     rest = iter(chunks)
     for chunk in rest:
-        if len(beginning) + len(chunk) > min(SMALL, max_bytes):
+        beginning.append(chunk)
+        size += len(chunk)
+        if size > min(SMALL, max_bytes):
             with Spool(folder) as spool:
-                size, digest = spool.fill(itertools.chain((bytes(beginning), chunk), rest), max_bytes)
+                size, digest = spool.fill(itertools.chain(beginning, rest), max_bytes)
                 return spool.keep(size=size, digest=digest, name=name, declared=declared)
-        beginning += chunk
-    content = bytes(beginning)
+    content = b"".join(beginning)
     media_type = sniff(content[:HEAD], name=name, declared=declared)
     return Received(content, sha256(content).hexdigest(), len(content), media_type, name)
 
@@ -96,8 +98,7 @@ def _in_memory(content: bytes) -> int:
             file.flush()
             return os.dup(file.fileno())
     fd = os.memfd_create("miva", os.MFD_CLOEXEC)
-    with open(fd, "wb", closefd=False) as file:
-        file.write(content)
+    write_all(fd, content)
     return fd
 
 
@@ -144,9 +145,7 @@ class Spool:
 
     def write(self, data: bytes | memoryview) -> None:
         """Appends bytes."""
-        view = memoryview(data)
-        while view:
-            view = view[os.write(self.fd, view) :]
+        write_all(self.fd, data)
 
     def make_room(self, size: int) -> None:
         """Gives the file its blocks ahead of being written through a mapping. Raises OSError where there are none."""
@@ -166,8 +165,8 @@ def sniff(head: bytes, *, name: str, declared: str) -> str:
     Raises NotAPdf, NoText (an empty text file), UnsupportedType.
     """
     kind = declared.partition(";")[0].strip().lower()
-    suffix = Path(name.strip().lower()).suffix
-    is_text = kind in _TEXT_TYPES or (kind in _UNKNOWN_TYPES and suffix in _TEXT_SUFFIXES)
+    name = name.strip().lower()
+    is_text = kind in _TEXT_TYPES or (kind in _UNKNOWN_TYPES and name.endswith(_TEXT_SUFFIXES))
     at = head.find(b"%PDF-", 0, _HEADER_WITHIN)
     # A note about PDFs may well mention the header; a PDF that was declared as text has objects behind it.
     if at == 0 or (at > 0 and not (is_text and not re.search(rb"\bobj\b", head))):
@@ -178,7 +177,7 @@ def sniff(head: bytes, *, name: str, declared: str) -> str:
         if _is_binary(head):
             raise errors.UnsupportedType("This file is not text. Only PDF and plain text files can be read.")
         return TEXT
-    if kind in _PDF_TYPES or (kind in _UNKNOWN_TYPES and suffix == ".pdf"):
+    if kind in _PDF_TYPES or (kind in _UNKNOWN_TYPES and name.endswith(".pdf")):
         raise errors.NotAPdf(None if head else "This file is empty.")
     raise errors.UnsupportedType
 

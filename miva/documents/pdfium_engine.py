@@ -13,14 +13,14 @@ import mmap
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pypdfium2
 import pypdfium2.raw as pdfium_c
 
 from . import outline
-from .clean import clean, is_garbled, letters
+from .clean import clean, has_letters, is_garbled
 from .limits import Limits
 from .outline import Bookmark
 from .refusal import LOCKED_FOR_GOOD, Refusal, too_much_text
@@ -30,6 +30,8 @@ FEW_LETTERS = 20
 """A page with fewer letters or digits may be a scan (design section 4)."""
 _MAX_OBJECTS = 2000
 """Objects of a page that are looked at to find a scan's picture, and fields that are looked at for their values."""
+_DEEPEST = 3
+"""Forms within forms in which they are looked for."""
 _MOST_SHOWN = 20_000
 """Characters of one field that a page can show, small print included."""
 _FIELDS_WITH_TEXT = (
@@ -38,6 +40,8 @@ _FIELDS_WITH_TEXT = (
     pdfium_c.FPDF_FORMFIELD_LISTBOX,
 )
 
+_COPIED = 2**18
+"""Bytes of a file up to which it is copied."""
 _REST_S = 0.0002
 """Behind the first page."""
 
@@ -103,13 +107,13 @@ def _outline(document: Any, pages: int) -> list[Bookmark]:
 def open_document(fd: int, password: str | None) -> tuple[Any, bool]:
     """The opened document and whether its text needs the password. Raises Refusal.
 
-    The bytes are mapped, not copied. Without a password first: a file that opens so is not locked, whatever was given.
+    The bytes of a large file are mapped, not copied; copying a small one costs less than its page faults. Without a
+    password first: a file that opens so is not locked, whatever was given.
     """
     size = os.fstat(fd).st_size
     if not size:
         raise Refusal("not_a_pdf", "This file is empty.")
-    mapped = mmap.mmap(fd, size, access=mmap.ACCESS_COPY)
-    data = (ctypes.c_ubyte * size).from_buffer(mapped)
+    data: Any = os.pread(fd, size, 0) if size <= _COPIED else _mapped(fd, size)
     for attempt in (None, password) if password else (None,):
         try:
             document = pypdfium2.PdfDocument(data, password=attempt)
@@ -125,6 +129,10 @@ def open_document(fd: int, password: str | None) -> tuple[Any, bool]:
     raise Refusal("broken_pdf")
 
 
+def _mapped(fd: int, size: int) -> Any:
+    return (ctypes.c_ubyte * size).from_buffer(mmap.mmap(fd, size, access=mmap.ACCESS_COPY))
+
+
 def _read_page(document: Any, index: int) -> tuple[str, dict[str, bool]]:
     try:
         page = document[index]
@@ -137,7 +145,7 @@ def _read_page(document: Any, index: int) -> tuple[str, dict[str, bool]]:
         text = clean(raw)
         if is_garbled(raw):
             return text, {"doubtful": True, "garbled": True}
-        if letters(text[:500]) >= FEW_LETTERS or letters(text) >= FEW_LETTERS:
+        if has_letters(text, FEW_LETTERS):
             return text, {}
         scan, drawn = _looks(page)
         return text, {"scan": scan, "doubtful": not scan and not text and drawn}
@@ -146,15 +154,20 @@ def _read_page(document: Any, index: int) -> tuple[str, dict[str, bool]]:
 
 
 def _text(page: Any) -> str:
-    try:
-        text_page = page.get_textpage()
-    except pypdfium2.PdfiumError:
+    """All text of a page. By pdfium's own functions: pypdfium2's object for it takes as long as a short page's text."""
+    text_page = pdfium_c.FPDFText_LoadPage(page)
+    if not text_page:
         return ""
     try:
-        text: str = text_page.get_text_range()
-        return text
+        count = pdfium_c.FPDFText_CountChars(text_page)
+        if count < 1:
+            return ""
+        # A character may take two, and a zero ends them. A power of two, because ctypes makes a type for each length.
+        buffer = (ctypes.c_ushort * (1 << (2 * count).bit_length()))()
+        written = pdfium_c.FPDFText_GetText(text_page, 0, count, buffer)
+        return bytes(memoryview(buffer)[: written - 1]).decode("utf-16-le", errors="ignore") if written else ""
     finally:
-        text_page.close()
+        pdfium_c.FPDFText_ClosePage(text_page)
 
 
 def _with_form_fields(document: Any, index: int, page: Any, before: str) -> tuple[str, Any]:
@@ -217,20 +230,41 @@ def _looks(page: Any) -> tuple[bool, bool]:
     """
     left, bottom, right, top = page.get_bbox()
     pictures, text_drawn, seen = 0.0, False, 0
-    outer = (0.0, 0.0, 0.0, 0.0)
     try:
-        for item in page.get_objects(max_depth=3):
+        for kind, outer in itertools.islice(_drawn(page), _MAX_OBJECTS):
             seen += 1
-            if seen > _MAX_OBJECTS:
-                break
-            if item.level == 0:
-                outer = item.get_bounds()
-            if item.type == pdfium_c.FPDF_PAGEOBJ_IMAGE:
+            if kind == pdfium_c.FPDF_PAGEOBJ_IMAGE:
                 # What lies inside a form has that form's coordinates, so the form's own place on the page counts.
-                width = min(outer[2], right) - max(outer[0], left)
-                height = min(outer[3], top) - max(outer[1], bottom)
+                west, south, east, north = _bounds(outer)
+                width, height = min(east, right) - max(west, left), min(north, top) - max(south, bottom)
                 pictures += width * height if width > 0 < height else 0.0
-            text_drawn = text_drawn or item.type == pdfium_c.FPDF_PAGEOBJ_TEXT
+            text_drawn = text_drawn or kind == pdfium_c.FPDF_PAGEOBJ_TEXT
     except pypdfium2.PdfiumError:
         return False, True
     return 2 * pictures > (right - left) * (top - bottom), text_drawn or not seen
+
+
+def _drawn(page: Any) -> Iterator[tuple[int, Any]]:
+    """The kind of each object drawn on a page, and the outermost one it lies in, itself maybe. Raises PdfiumError."""
+    for number in range(pdfium_c.FPDFPage_CountObjects(page)):
+        outer = pdfium_c.FPDFPage_GetObject(page, number)
+        for kind in _kinds(outer, _DEEPEST):
+            yield kind, outer
+
+
+def _kinds(item: Any, depth: int) -> Iterator[int]:
+    kind = pdfium_c.FPDFPageObj_GetType(item) if item else pdfium_c.FPDF_PAGEOBJ_UNKNOWN
+    if kind == pdfium_c.FPDF_PAGEOBJ_UNKNOWN:
+        raise pypdfium2.PdfiumError("an object of the page cannot be understood")
+    yield kind
+    if kind == pdfium_c.FPDF_PAGEOBJ_FORM and depth > 1:
+        for number in range(pdfium_c.FPDFFormObj_CountObjects(item)):
+            yield from _kinds(pdfium_c.FPDFFormObj_GetObject(item, number), depth - 1)
+
+
+def _bounds(item: Any) -> tuple[float, float, float, float]:
+    """Left, bottom, right and top. Raises PdfiumError."""
+    west, south, east, north = (ctypes.c_float() for _ in range(4))
+    if not pdfium_c.FPDFPageObj_GetBounds(item, west, south, east, north):
+        raise pypdfium2.PdfiumError("an object of the page is nowhere")
+    return west.value, south.value, east.value, north.value

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
 import os
 import shutil
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -29,7 +30,7 @@ from .temporary import TemporaryFolder
 
 __all__ = [
     "Listener", "Original", "Reading", "Received", "files_read", "forget", "is_kept", "keep", "keep_original", "known",
-    "original", "read", "receive_base64", "receive_chunks", "start", "stop",
+    "original", "read", "read_base64", "read_chunks", "receive_base64", "receive_chunks", "start", "stop",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -50,6 +51,13 @@ _running: _Running | None = None
 _lock = threading.Lock()
 
 
+def _threads_to_begin_in() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=4, thread_name_prefix="reading")
+
+
+_beginners = _threads_to_begin_in()
+
+
 def start() -> None:
     """Starts the extraction processes ahead of the first file. Done at the first file otherwise."""
     _get_running()
@@ -65,6 +73,42 @@ def stop() -> None:
         running.folder.close()
 
 
+async def read_base64(
+    content: str, *, name: str, declared: str, password: str | None = None, owner: str | None = None
+) -> Reading:
+    """The text of a file whose base64 stood in a frame and that is not kept; `declared` as in `receive_base64`.
+
+    Raises what `receive_base64` and `read` raise.
+    """
+    base64_intake.check_length(content, settings.MIVA_MAX_FILE_BYTES)
+    if len(content) <= base64_intake.IN_THREAD:
+        chunks = base64_intake.decode(content)
+        return await read_chunks(chunks, name=name, declared=declared, password=password, owner=owner)
+    received = await receive_base64(content, name=name, declared=declared)
+    try:
+        return await read(received, password=password, owner=owner)
+    finally:
+        received.discard()
+
+
+async def read_chunks(
+    chunks: Iterable[bytes], *, name: str, declared: str, password: str | None = None, owner: str | None = None
+) -> Reading:
+    """The text of a file that comes in chunks of bytes and is not kept. Raises what `receive_chunks` and `read` raise.
+
+    Taking it in and looking whether it is known are one step in one thread: for a small file that is a tenth of all.
+    """
+
+    def begin() -> Future[Reading]:
+        received = receive_chunks(chunks, name=name, declared=declared)
+        try:
+            return _begin(received, password, Listener(), owner)
+        finally:
+            received.discard()  # whoever reads it has opened it
+
+    return await _outcome(begin)
+
+
 async def receive_base64(content: str, *, name: str, declared: str) -> Received:
     """The file whose base64 stood in a frame; `declared` is the media type that the client named.
 
@@ -73,7 +117,7 @@ async def receive_base64(content: str, *, name: str, declared: str) -> Received:
     base64_intake.check_length(content, settings.MIVA_MAX_FILE_BYTES)
     if len(content) <= base64_intake.IN_THREAD:
         return await asyncio.to_thread(receive_chunks, base64_intake.decode(content), name=name, declared=declared)
-    return await asyncio.wrap_future(await _begun(lambda: _decode_in_pool(content, name, declared)))
+    return await _outcome(lambda: _decode_in_pool(content, name, declared))
 
 
 def receive_chunks(chunks: Iterable[bytes], *, name: str, declared: str) -> Received:
@@ -93,7 +137,7 @@ async def read(
     A text that is known has no progress for the listener to hear of. Readings of the same `owner` never take all the
     processes. Raises MivaError, and OSError where the file is gone.
     """
-    return await asyncio.wrap_future(await _begun(lambda: _begin(file, password, listener or Listener(), owner)))
+    return await _outcome(lambda: _begin(file, password, listener or Listener(), owner))
 
 
 def keep(file: Received) -> None:
@@ -146,14 +190,40 @@ def _get_running() -> _Running:
         return _running
 
 
-async def _begun(begin: Callable[[], Future[T]]) -> Future[T]:
-    """Calls what may touch the disk in a thread; if the caller is cancelled meanwhile, so is what was begun."""
-    beginning = asyncio.ensure_future(asyncio.to_thread(begin))
-    try:
-        return await asyncio.shield(beginning)
-    except asyncio.CancelledError:
-        beginning.add_done_callback(lambda done: None if done.exception() else done.result().cancel())
-        raise
+async def _outcome(begin: Callable[[], Future[T]]) -> T:
+    """What comes of the work that `begin` starts, called in a thread because it may touch the disk.
+
+    If the caller is cancelled, so is the work, even where it is still being begun.
+    """
+    outcome: Future[T] = Future()  # told of once: each word to the event loop costs as much as a small file's hash
+    told = asyncio.wrap_future(outcome)
+
+    def start() -> None:
+        try:
+            work = begin()
+        except BaseException as why:
+            _settle(outcome, why)
+            return
+        outcome.add_done_callback(lambda _: work.cancel() if outcome.cancelled() else None)
+        work.add_done_callback(lambda _: _follow(work, outcome))
+
+    _beginners.submit(start)
+    return await told
+
+
+def _follow(work: Future[T], outcome: Future[T]) -> None:
+    if work.cancelled():
+        outcome.cancel()
+    elif why := work.exception():
+        _settle(outcome, why)
+    else:
+        with contextlib.suppress(InvalidStateError):
+            outcome.set_result(work.result())
+
+
+def _settle(outcome: Future[T], why: BaseException) -> None:
+    with contextlib.suppress(InvalidStateError):  # it was cancelled
+        outcome.set_exception(why)
 
 
 def _begin(file: Received | Original, password: str | None, listener: Listener, owner: str | None) -> Future[Reading]:
@@ -204,8 +274,8 @@ def _read(
 
 def _after_fork() -> None:
     """A forked copy of the server starts its own processes and leaves the original's alone."""
-    global _running, _lock
-    running, _running, _lock = _running, None, threading.Lock()
+    global _running, _lock, _beginners
+    running, _running, _lock, _beginners = _running, None, threading.Lock(), _threads_to_begin_in()
     if running is not None:
         running.pool.forget()
 

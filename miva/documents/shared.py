@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 
 from miva.protocol import errors
@@ -16,10 +16,9 @@ from .store import Reading
 log = logging.getLogger(__name__)
 
 
-@contextlib.contextmanager
-def _quietly() -> Iterator[None]:
+def _tell(listener: Callable[..., None], *what: object) -> None:
     try:
-        yield
+        listener(*what)
     except Exception:
         log.exception("a listener to the progress of a reading failed")
 
@@ -61,13 +60,11 @@ class SharedReadings:
 
         def progress(done: int, total: int) -> None:
             for listener in self._listeners(shared):
-                with _quietly():
-                    listener.progress(done, total)
+                _tell(listener.progress, done, total)
 
         def page(number: int, total: int, text: str) -> None:
             for listener in self._listeners(shared):
-                with _quietly():
-                    listener.page(number, total, text)
+                _tell(listener.page, number, total, text)
 
         return Listener(progress, page)
 

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from django.core.files.storage import FileSystemStorage, default_storage
+from django.core.files.storage import default_storage
 
 from . import placing
 from .intake import OpenFile
@@ -165,9 +165,8 @@ def save(name: str, reading: Reading, folder: Path, *, is_locked: bool) -> None:
 
 def _opened(name: str) -> IO[Any]:
     """What is kept under a storage name; most texts that are asked for are not there, and Django is slow to say so."""
-    if isinstance(default_storage, FileSystemStorage):
-        return open(default_storage.path(name), "rb")
-    return default_storage.open(name)
+    path = placing.path_of(name)
+    return default_storage.open(name) if path is None else open(path, "rb")
 
 
 @dataclass(frozen=True)

@@ -1,26 +1,30 @@
-"""Messages between the server and its extraction processes: a JSON header with an optional text body, over a socket.
+"""Messages between the server and its extraction processes, over a socket: each a JSON header, and a text beside it.
 
-A message is two 32-bit lengths, the header and the body. The text travels beside the header and not inside it,
-because parsing a page as JSON costs several times what decoding UTF-8 does. File descriptors ride on a message's
-first byte. Nothing here is pickled: a worker that a hostile PDF has taken over can send wrong text, not code.
+Several travel in one frame: two 32-bit lengths, the headers as a JSON array with the bytes of each one's text, then the
+texts. A text is not in its header, because parsing a page as JSON costs several times what decoding UTF-8 does. File
+descriptors ride on a frame's first byte. Nothing here is pickled: a worker that a hostile PDF has taken over can send
+wrong text, not code.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
+import select
 import socket
 import struct
 import time
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 _LENGTHS = struct.Struct("!II")
 MAX_MESSAGE = 64 * 2**20
-"""Bytes of one message; the text of a whole file at most (5 million characters) fits."""
+"""Bytes of one frame; the text of a whole file at most (5 million characters) fits."""
 _AT_ONCE = 65536
 """Bytes that are asked for at once."""
+_JOB = 4096
+"""The same of a job, which is small."""
 _HELD_S = 0.005
 
 
@@ -32,20 +36,20 @@ class Late(Exception):
     """Nothing arrived before the moment that was given."""
 
 
-def send(sock: socket.socket, header: dict[str, Any], body: str = "", fds: Sequence[int] = ()) -> None:
-    """Sends one message; raises Closed when nobody reads any more."""
-    message = _packed(header, body)
+def send(sock: socket.socket, header: dict[str, Any], fds: Sequence[int] = ()) -> None:
+    """Sends one message without a text; raises Closed when nobody reads any more."""
+    frame = _packed([(header, b"")])
     try:
-        sent = socket.send_fds(sock, [message], fds) if fds else 0
-        sock.sendall(message[sent:])
+        sent = socket.send_fds(sock, [frame], fds) if fds else 0
+        sock.sendall(frame[sent:])
     except OSError as why:
         raise Closed from why
 
 
-def _packed(header: dict[str, Any], body: str) -> bytes:
-    head = json.dumps(header).encode()
-    text = body.encode()
-    return _LENGTHS.pack(len(head), len(text)) + head + text
+def _packed(messages: Sequence[tuple[dict[str, Any], bytes]]) -> bytes:
+    head = json.dumps([(header, len(text)) for header, text in messages]).encode()
+    body = b"".join([text for _, text in messages])
+    return _LENGTHS.pack(len(head), len(body)) + head + body
 
 
 class Sender:
@@ -56,20 +60,24 @@ class Sender:
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
-        self._waiting = bytearray()
+        self._waiting: list[tuple[dict[str, Any], bytes]] = []
+        self._bytes = 0
         self._sent_at = time.monotonic()
 
-    def send(self, header: dict[str, Any], body: str = "", *, may_wait: bool = False) -> None:
+    def send(self, header: dict[str, Any], text: str = "", *, may_wait: bool = False) -> None:
         """Sends one message, or keeps it for a moment; raises Closed when nobody reads any more."""
-        self._waiting += _packed(header, body)
-        if not may_wait or len(self._waiting) > _AT_ONCE or time.monotonic() - self._sent_at > _HELD_S:
+        encoded = text.encode()
+        self._waiting.append((header, encoded))
+        self._bytes += len(encoded)
+        if not may_wait or self._bytes > _AT_ONCE or time.monotonic() - self._sent_at > _HELD_S:
             self.flush()
 
     def flush(self) -> None:
         """Sends what waits; raises Closed."""
-        waiting, self._waiting = self._waiting, bytearray()
+        frame = _packed(self._waiting)
+        self._waiting, self._bytes = [], 0
         try:
-            self._sock.sendall(waiting)
+            self._sock.sendall(frame)
         except OSError as why:
             raise Closed from why
         self._sent_at = time.monotonic()
@@ -80,92 +88,110 @@ class Receiver:
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
+        self._arrival = select.poll()
+        self._arrival.register(sock, select.POLLIN)
         self._came = b""
+        self._messages: deque[tuple[dict[str, Any], str]] = deque()
 
     @property
     def has_more(self) -> bool:
         """Whether something came behind the last message."""
-        return bool(self._came)
+        return bool(self._came or self._messages)
 
     def receive(self, until: float) -> tuple[dict[str, Any], str]:
         """The next message; `until` is a `time.monotonic()` moment. Raises Late or Closed."""
-        head_length, text_length = _LENGTHS.unpack(self._take(_LENGTHS.size, until))
-        _check(head_length, text_length)
-        return _parsed(self._take(head_length, until), self._take(text_length, until))
+        while not self._messages:
+            head_length, body_length = _lengths(self._take(_LENGTHS.size, until))
+            self._messages.extend(_parsed(self._take(head_length, until), self._take(body_length, until)))
+        return self._messages.popleft()
 
     def _take(self, count: int, until: float) -> bytes:
         while (missing := count - len(self._came)) > 0:
-            self._came += _exactly(self._sock, missing, until) if missing > _AT_ONCE else _some(self._sock, until)
+            if missing > _AT_ONCE:
+                self._came += _exactly(self._sock, missing, lambda: self._wait(until))
+                continue
+            self._wait(until)
+            self._came += _some(self._sock)
         taken, self._came = self._came[:count], self._came[count:]
         return taken
 
+    def _wait(self, until: float) -> None:
+        """Returns when there is something to read. Raises Late."""
+        left = until - time.monotonic()
+        if left <= 0 or not self._arrival.poll(1000 * left):
+            raise Late
+
 
 def receive_with_fds(sock: socket.socket, max_fds: int) -> tuple[dict[str, Any], list[int]]:
-    """The next message and the descriptors that came with it (close-on-exec). Blocks; raises Closed."""
+    """The next message and the descriptors that came with it (close-on-exec). Blocks; raises Closed.
+
+    It has no text, and whoever sends it waits for what is said to it before the next.
+    """
     try:
-        lengths, fds, _, _ = socket.recv_fds(sock, _LENGTHS.size, max_fds, getattr(socket, "MSG_CMSG_CLOEXEC", 0))
+        came, fds, _, _ = socket.recv_fds(sock, _JOB, max_fds, getattr(socket, "MSG_CMSG_CLOEXEC", 0))
     except OSError as why:
         raise Closed from why
     for fd in fds:
         os.set_inheritable(fd, False)
-    if not lengths:
+    if not came:
         raise Closed
-    lengths += _exactly(sock, _LENGTHS.size - len(lengths), None)
-    head_length, text_length = _LENGTHS.unpack(lengths)
-    _check(head_length, text_length)
-    header, _ = _parsed(_exactly(sock, head_length, None), _exactly(sock, text_length, None))
-    return header, list(fds)
-
-
-def _check(head_length: int, text_length: int) -> None:
-    if head_length + text_length > MAX_MESSAGE:
+    came += _exactly(sock, _LENGTHS.size - len(came), _not_at_all)
+    head_length, body_length = _lengths(came[: _LENGTHS.size])
+    came += _exactly(sock, _LENGTHS.size + head_length + body_length - len(came), _not_at_all)
+    messages = list(_parsed(came[_LENGTHS.size :], b""))
+    if len(messages) != 1:
         raise Closed
+    return messages[0][0], list(fds)
 
 
-def _parsed(head: bytes, text: bytes) -> tuple[dict[str, Any], str]:
+def _lengths(packed: bytes) -> tuple[int, int]:
+    head_length, body_length = _LENGTHS.unpack(packed)
+    if head_length + body_length > MAX_MESSAGE:
+        raise Closed
+    return head_length, body_length
+
+
+def _parsed(head: bytes, body: bytes) -> Iterator[tuple[dict[str, Any], str]]:
+    """The messages of a frame. Raises Closed where it is none."""
+    at = 0
     try:
-        header = json.loads(head)
-        body = text.decode()
-    except ValueError as why:
+        for header, size in json.loads(head.decode()):
+            if not isinstance(header, dict) or type(size) is not int or not 0 <= size <= len(body) - at:
+                raise Closed
+            yield header, body[at : at + size].decode()
+            at += size
+    except (ValueError, TypeError) as why:
         raise Closed from why
-    if not isinstance(header, dict):
+    if at != len(body):
         raise Closed
-    return header, body
 
 
-def _exactly(sock: socket.socket, count: int, until: float | None) -> bytes:
-    """So many bytes, into memory of just that size."""
-    received = bytearray(count)
+def _exactly(sock: socket.socket, count: int, wait: Callable[[], None]) -> bytes:
+    """So many bytes, into memory of just that size, waiting before each look for them. Raises Closed."""
+    received = bytearray(max(count, 0))
     view = memoryview(received)
-    done = 0
-    while done < count:
-        with _within(sock, until):
-            got = sock.recv_into(view[done:])
+    while view:
+        wait()
+        try:
+            got = sock.recv_into(view)
+        except OSError as why:
+            raise Closed from why
         if not got:
             raise Closed
-        done += got
+        view = view[got:]
     return bytes(received)
 
 
-def _some(sock: socket.socket, until: float) -> bytes:
-    """What has come, at least one byte."""
-    with _within(sock, until):
+def _not_at_all() -> None:
+    """For who may block."""
+
+
+def _some(sock: socket.socket) -> bytes:
+    """What has come, at least one byte. Raises Closed."""
+    try:
         received = sock.recv(_AT_ONCE)
+    except OSError as why:
+        raise Closed from why
     if not received:
         raise Closed
     return received
-
-
-@contextlib.contextmanager
-def _within(sock: socket.socket, until: float | None) -> Iterator[None]:
-    """Bounds what is read inside by a moment. Raises Late or Closed."""
-    left = None if until is None else until - time.monotonic()
-    if left is not None and left <= 0:
-        raise Late
-    try:
-        sock.settimeout(left)
-        yield
-    except TimeoutError as why:
-        raise Late from why
-    except OSError as why:
-        raise Closed from why

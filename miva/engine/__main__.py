@@ -11,6 +11,7 @@ from pathlib import Path
 
 import uvloop
 
+from miva.allocator import end_of_start
 from miva.engine import config, descriptors
 from miva.engine.embedding.queue import EmbeddingQueue
 from miva.engine.prose import Speaker
@@ -53,6 +54,7 @@ async def _serve(options: argparse.Namespace) -> None:
     embeddings = EmbeddingQueue(options.data / "models")
     speaker = Speaker(given.llm)
     service = Service(library, vectors, embeddings, speaker, options.wait_for_documents)
+    end_of_start()
     beside = [asyncio.create_task(work) for work in (service.go_on(), speaker.warm())]
     try:
         await listen(address, service, until_stdin_closes=options.until_stdin_closes)

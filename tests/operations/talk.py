@@ -17,7 +17,8 @@ from uuid import uuid4
 from websockets.asyncio.client import ClientConnection, connect, unix_connect
 from websockets.typing import Subprotocol
 
-from tests.product import PATIENCE_S, parent, process_tree
+from tests.processes import parent, process_tree
+from tests.product import PATIENCE_S
 
 T = TypeVar("T")
 

@@ -214,3 +214,19 @@ def wsgi_server(product: Product) -> Iterator[None]:
     finally:
         process.terminate()
         process.wait(STOP_S)
+
+
+def test_what_a_server_made_at_its_start_is_no_work_for_the_garbage_collector(tmp_path: Path) -> None:
+    said = "import gc, epsilon.asgi; print(gc.get_freeze_count(), len(gc.get_objects()))"
+    product = Product(tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", said],
+        cwd=ROOT,
+        env=bare(product),
+        text=True,
+        capture_output=True,
+        timeout=60,
+        check=True,
+    )
+    set_aside, looked_at = map(int, done.stdout.split())
+    assert set_aside > 50_000 > 10 * looked_at

@@ -16,7 +16,8 @@ from tests.operations.pair import Browser
 from tests.operations.proxies import at_most, proxy, renamed, without_upgrade
 from tests.operations.servers import uvicorn
 from tests.operations.talk import call
-from tests.product import PATIENCE_S, ROOT, Product, free_port
+from tests.processes import free_port
+from tests.product import PATIENCE_S, ROOT, Product
 
 
 async def doctor(product: Product, *arguments: str, **settings: str) -> tuple[int, str]:

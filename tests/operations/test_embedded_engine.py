@@ -21,7 +21,8 @@ from tests.operations.talk import (
     readers_below,
 )
 from tests.pdfs import make_pdf
-from tests.product import PATIENCE_S, Product, parent, process_tree
+from tests.processes import parent, process_tree
+from tests.product import PATIENCE_S, Product
 from tests.redis_server import RedisServer
 
 GONE_S = 10.0

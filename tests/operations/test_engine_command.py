@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.engines import Script, answering, scripted_engine, silent
-from tests.product import PATIENCE_S, ROOT, Product, free_port
+from tests.processes import free_port
+from tests.product import PATIENCE_S, ROOT, Product
 
 
 async def run(folder: Path, *arguments: str, **settings: str) -> tuple[int | None, str]:

@@ -14,7 +14,8 @@ import pytest
 from miva import no_room
 from tests.operations.pair import upload_text
 from tests.operations.talk import ask_plainly, call, open_socket
-from tests.product import Product, process_tree
+from tests.processes import process_tree
+from tests.product import Product
 
 MOST = 2**20
 """Bytes that a file may have while the disk is “full”: a limit of the processes (EFBIG), which needs no disk."""

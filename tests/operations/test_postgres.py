@@ -16,7 +16,8 @@ from websockets.exceptions import InvalidStatus
 
 from tests.operations.talk import ask_plainly, call, eventually, open_socket
 from tests.postgres_server import PostgresServer
-from tests.product import PATIENCE_S, Product, command_for, free_port
+from tests.processes import free_port
+from tests.product import PATIENCE_S, Product, command_for
 from tests.test_settings import run
 
 ENGINE = "ws://127.0.0.1:1/ws/chat"

@@ -16,7 +16,8 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.operations.pair import Browser, two_servers, upload_text
 from tests.operations.talk import ask_numbered, ask_plainly, call, eventually, open_socket
-from tests.product import PATIENCE_S, Product, free_port
+from tests.processes import free_port
+from tests.product import PATIENCE_S, Product
 from tests.redis_server import RedisServer
 
 

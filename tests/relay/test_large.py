@@ -10,7 +10,7 @@ import pytest
 
 from tests.engines import echo
 from tests.pdfs import make_pdf
-from tests.product import process_tree
+from tests.processes import process_tree
 from tests.relay.conftest import Start
 from tests.relay.world import World, event, file, question
 

@@ -12,7 +12,8 @@ import pytest
 from websockets.asyncio.server import ServerConnection
 
 from tests.engines import ScriptedEngine, scripted_engine
-from tests.product import PATIENCE_S, Product, free_port
+from tests.processes import free_port
+from tests.product import PATIENCE_S, Product
 from tests.reading.streams import token_of_somebody
 from tests.turns.teller import Teller
 from tests.turns.workers import ask, ended, kinds, messages, open_socket, rows, until, workers

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.engines import answering, scripted_engine
-from tests.product import Product, free_port
+from tests.processes import free_port
+from tests.product import Product
 from tests.turns.teller import Teller
 from tests.turns.workers import ask, ended, event, messages, open_socket, rows, until, workers
 

@@ -15,7 +15,8 @@ import pytest
 
 from tests.engines import scripted_engine
 from tests.postgres_server import PostgresServer
-from tests.product import Product, free_port
+from tests.processes import free_port
+from tests.product import Product
 from tests.redis_server import RedisServer
 from tests.turns.teller import Teller
 from tests.turns.workers import (

@@ -14,7 +14,8 @@ import pytest
 
 from tests.engines import scripted_engine
 from tests.pdfs import make_pdf
-from tests.product import PATIENCE_S, Product, free_port
+from tests.processes import free_port
+from tests.product import PATIENCE_S, Product
 from tests.redis_server import RedisServer
 from tests.relay.browser import PASSWORD, Browser
 from tests.relay.world import World, closed, file

@@ -19,7 +19,8 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.engines import scripted_engine
 from tests.operations import talk
-from tests.product import PATIENCE_S, Product, free_port
+from tests.processes import free_port
+from tests.product import PATIENCE_S, Product
 from tests.redis_server import RedisServer
 
 _tables: bytes = b""

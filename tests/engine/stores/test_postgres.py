@@ -23,7 +23,7 @@ from miva.engine.stores.sqlite_index import SqliteIndex
 from miva.engine.stores.sqlite_library import SqliteLibrary
 from tests.engine.stores.material import draft, new_id, plain, vectors
 from tests.postgres_server import PostgresServer
-from tests.product import free_port
+from tests.processes import free_port
 
 
 @pytest.fixture
