@@ -115,12 +115,12 @@ def open_document(fd: int, password: str | None) -> tuple[Any, bool]:
         raise Refusal("not_a_pdf", "This file is empty.")
     data: Any = os.pread(fd, size, 0) if size <= _COPIED else _mapped(fd, size)
     for attempt in (None, password) if password else (None,):
-        try:
-            document = pypdfium2.PdfDocument(data, password=attempt)
-        except pypdfium2.PdfiumError as why:
-            problem = why.err_code
-        else:
+        handle = pdfium_c.FPDF_LoadMemDocument64(data, size, None if attempt is None else attempt.encode() + b"\0")
+        if handle:
+            document = pypdfium2.PdfDocument(handle)
+            document.read_from = data  # kept for as long as it is read from
             return document, attempt is not None
+        problem = pdfium_c.FPDF_GetLastError()
     if problem == pdfium_c.FPDF_ERR_PASSWORD:
         wrong = "The password for this PDF is wrong. Send the file's own password with it."
         raise Refusal("encrypted_pdf", wrong if password else None)
@@ -134,27 +134,52 @@ def _mapped(fd: int, size: int) -> Any:
 
 
 def _read_page(document: Any, index: int) -> tuple[str, dict[str, bool]]:
-    try:
-        page = document[index]
-    except pypdfium2.PdfiumError:
+    page = _Page(document, index)
+    if not page.raw:
         return "", {"doubtful": True, "failed": True}
     try:
-        raw = _text(page)
-        if document.formenv and pdfium_c.FPDFPage_GetAnnotCount(page) > 0:
-            raw, page = _with_form_fields(document, index, page, raw)
+        raw = _text(page.raw)
+        if document.formenv and pdfium_c.FPDFPage_GetAnnotCount(page.raw) > 0:
+            raw = _with_form_fields(document, page, raw)
         text = clean(raw)
         if is_garbled(raw):
             return text, {"doubtful": True, "garbled": True}
         if has_letters(text, FEW_LETTERS):
             return text, {}
-        scan, drawn = _looks(page)
+        scan, drawn = _looks(page.raw)
         return text, {"scan": scan, "doubtful": not scan and not text and drawn}
     finally:
         page.close()
 
 
+class _Page:
+    """A page by pdfium's own functions: pypdfium2's objects for page and text take as long as a short page's text.
+
+    `raw` is None where the page cannot be loaded.
+    """
+
+    def __init__(self, document: Any, index: int) -> None:
+        self._document, self._index = document, index
+        self.raw: Any = None
+        self.load()
+
+    def load(self) -> None:
+        """Loads it, anew where it was closed."""
+        self.raw = pdfium_c.FPDF_LoadPage(self._document, self._index)
+        if self.raw and self._document.formenv:
+            pdfium_c.FORM_OnAfterLoadPage(self.raw, self._document.formenv)
+
+    def close(self) -> None:
+        """Safe where it was never loaded."""
+        raw, self.raw = self.raw, None
+        if raw:
+            if self._document.formenv:
+                pdfium_c.FORM_OnBeforeClosePage(raw, self._document.formenv)
+            pdfium_c.FPDF_ClosePage(raw)
+
+
 def _text(page: Any) -> str:
-    """All text of a page. By pdfium's own functions: pypdfium2's object for it takes as long as a short page's text."""
+    """All text of a page."""
     text_page = pdfium_c.FPDFText_LoadPage(page)
     if not text_page:
         return ""
@@ -170,26 +195,26 @@ def _text(page: Any) -> str:
         pdfium_c.FPDFText_ClosePage(text_page)
 
 
-def _with_form_fields(document: Any, index: int, page: Any, before: str) -> tuple[str, Any]:
-    """The text with what was filled into the page's fields, and the page as it is to be used from here on.
+def _with_form_fields(document: Any, page: _Page, before: str) -> str:
+    """The text with what was filled into the page's fields; the page may be another one afterwards, or none.
 
     A flattened page has each field's value where it stands, but some pages lose their fonts' character maps by it: then
     the values are listed below the text from before. So they are where one is too long for any page, which shows only
     its beginning (and keeps pdfium busy for longer than a hundred other pages). Flattening invalidates the page, which
     is loaded anew.
     """
-    values = _field_values(document, page)
+    values = _field_values(document, page.raw)
     listed = "\n".join([before, *values])
     if max(map(len, values), default=0) > _MOST_SHOWN:
-        return listed, page
-    try:
-        if page.flatten() == pdfium_c.FLATTEN_NOTHINGTODO:
-            return _fuller(before, listed), page
-        page.close()
-        page = document[index]
-    except pypdfium2.PdfiumError:
-        return listed, page
-    return _fuller(_text(page), listed), page
+        return listed
+    done = pdfium_c.FPDFPage_Flatten(page.raw, pdfium_c.FLAT_NORMALDISPLAY)
+    if done == pdfium_c.FLATTEN_NOTHINGTODO:
+        return _fuller(before, listed)
+    if done == pdfium_c.FLATTEN_FAIL:
+        return listed
+    page.close()
+    page.load()
+    return _fuller(_text(page.raw), listed) if page.raw else listed
 
 
 def _fuller(flat: str, listed: str) -> str:
@@ -228,7 +253,9 @@ def _looks(page: Any) -> tuple[bool, bool]:
     Pictures cover over half of a scan. A page of nothing but lines has no text to be found; one on which nothing at
     all could be understood may have.
     """
-    left, bottom, right, top = page.get_bbox()
+    box = pdfium_c.FS_RECTF()
+    if not pdfium_c.FPDF_GetPageBoundingBox(page, box):
+        return False, True
     pictures, text_drawn, seen = 0.0, False, 0
     try:
         for kind, outer in itertools.islice(_drawn(page), _MAX_OBJECTS):
@@ -236,12 +263,13 @@ def _looks(page: Any) -> tuple[bool, bool]:
             if kind == pdfium_c.FPDF_PAGEOBJ_IMAGE:
                 # What lies inside a form has that form's coordinates, so the form's own place on the page counts.
                 west, south, east, north = _bounds(outer)
-                width, height = min(east, right) - max(west, left), min(north, top) - max(south, bottom)
+                width = min(east, box.right) - max(west, box.left)
+                height = min(north, box.top) - max(south, box.bottom)
                 pictures += width * height if width > 0 < height else 0.0
             text_drawn = text_drawn or kind == pdfium_c.FPDF_PAGEOBJ_TEXT
     except pypdfium2.PdfiumError:
         return False, True
-    return 2 * pictures > (right - left) * (top - bottom), text_drawn or not seen
+    return 2 * pictures > (box.right - box.left) * (box.top - box.bottom), text_drawn or not seen
 
 
 def _drawn(page: Any) -> Iterator[tuple[int, Any]]:

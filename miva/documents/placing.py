@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from django.core.files.base import File
-from django.core.files.storage import FileSystemStorage, default_storage
+from django.core.files.storage import FileSystemStorage, default_storage, storages
 
 from .temporary import new_file, write_all
 
@@ -34,8 +34,9 @@ def path_of(name: str) -> str | None:
 
     Django's own answer costs as much as opening the file: it looks for names that lead out, which ours are not.
     """
-    if isinstance(default_storage, FileSystemStorage):  # others may have paths, too, that are no files
-        return os.path.join(default_storage.location, name)
+    storage = storages["default"]
+    if isinstance(storage, FileSystemStorage):  # others may have paths, too, that are no files
+        return os.path.join(storage.location, name)
     return None
 
 

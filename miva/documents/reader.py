@@ -99,10 +99,10 @@ async def read_chunks(
     Taking it in and looking whether it is known are one step in one thread: for a small file that is a tenth of all.
     """
 
-    def begin() -> Future[Reading]:
+    def begin(outcome: Future[Reading]) -> None:
         received = receive_chunks(chunks, name=name, declared=declared)
         try:
-            return _begin(received, password, Listener(), owner)
+            _begin(received, password, Listener(), owner, outcome)
         finally:
             received.discard()  # whoever reads it has opened it
 
@@ -117,7 +117,7 @@ async def receive_base64(content: str, *, name: str, declared: str) -> Received:
     base64_intake.check_length(content, settings.MIVA_MAX_FILE_BYTES)
     if len(content) <= base64_intake.IN_THREAD:
         return await asyncio.to_thread(receive_chunks, base64_intake.decode(content), name=name, declared=declared)
-    return await _outcome(lambda: _decode_in_pool(content, name, declared))
+    return await _outcome(lambda outcome: _follow(_decode_in_pool(content, name, declared), outcome))
 
 
 def receive_chunks(chunks: Iterable[bytes], *, name: str, declared: str) -> Received:
@@ -137,7 +137,7 @@ async def read(
     A text that is known has no progress for the listener to hear of. Readings of the same `owner` never take all the
     processes. Raises MivaError, and OSError where the file is gone.
     """
-    return await _outcome(lambda: _begin(file, password, listener or Listener(), owner))
+    return await _outcome(lambda outcome: _begin(file, password, listener or Listener(), owner, outcome))
 
 
 def keep(file: Received) -> None:
@@ -190,43 +190,45 @@ def _get_running() -> _Running:
         return _running
 
 
-async def _outcome(begin: Callable[[], Future[T]]) -> T:
+async def _outcome(begin: Callable[[Future[T]], None]) -> T:
     """What comes of the work that `begin` starts, called in a thread because it may touch the disk.
 
-    If the caller is cancelled, so is the work, even where it is still being begun.
+    It is given the future that the work is to settle, or to be cancelled with, even where it is still being begun.
     """
     outcome: Future[T] = Future()  # told of once: each word to the event loop costs as much as a small file's hash
     told = asyncio.wrap_future(outcome)
 
     def start() -> None:
         try:
-            work = begin()
+            begin(outcome)
         except BaseException as why:
-            _settle(outcome, why)
-            return
-        outcome.add_done_callback(lambda _: work.cancel() if outcome.cancelled() else None)
-        work.add_done_callback(lambda _: _follow(work, outcome))
+            with contextlib.suppress(InvalidStateError):  # it was cancelled
+                outcome.set_exception(why)
 
     _beginners.submit(start)
     return await told
 
 
 def _follow(work: Future[T], outcome: Future[T]) -> None:
-    if work.cancelled():
-        outcome.cancel()
-    elif why := work.exception():
-        _settle(outcome, why)
-    else:
-        with contextlib.suppress(InvalidStateError):
-            outcome.set_result(work.result())
+    """Lets a future come to the same end as another, which is cancelled with it."""
+
+    def follow(_: object) -> None:
+        if work.cancelled():
+            outcome.cancel()
+            return
+        with contextlib.suppress(InvalidStateError):  # it was cancelled
+            if why := work.exception():
+                outcome.set_exception(why)
+            else:
+                outcome.set_result(work.result())
+
+    outcome.add_done_callback(lambda _: work.cancel() if outcome.cancelled() else None)
+    work.add_done_callback(follow)
 
 
-def _settle(outcome: Future[T], why: BaseException) -> None:
-    with contextlib.suppress(InvalidStateError):  # it was cancelled
-        outcome.set_exception(why)
-
-
-def _begin(file: Received | Original, password: str | None, listener: Listener, owner: str | None) -> Future[Reading]:
+def _begin(
+    file: Received | Original, password: str | None, listener: Listener, owner: str | None, outcome: Future[Reading]
+) -> None:
     running = _get_running()
     limits = running.limits
     # A lone surrogate is in nobody's password, and cannot be passed on.
@@ -235,9 +237,9 @@ def _begin(file: Received | Original, password: str | None, listener: Listener, 
     private = store.text_name(file.sha256, limits, password) if password else public
     reading = store.load(public) or (store.load(private) if password else None)
     if reading is not None:
-        ready: Future[Reading] = Future()
-        ready.set_result(reading)
-        return ready
+        with contextlib.suppress(InvalidStateError):  # it was cancelled
+            outcome.set_result(reading)
+        return
     opened = file.open()
 
     def begin(everybody: Listener) -> Future[Reading]:
@@ -249,7 +251,7 @@ def _begin(file: Received | Original, password: str | None, listener: Listener, 
 
         return running.pool.submit(task, size=file.size, owner=owner, quick=file.media_type != PDF)
 
-    return running.shared.join(private, begin, listener)
+    running.shared.join(private, begin, listener, outcome)
 
 
 def _read(

@@ -27,6 +27,32 @@ class _Shared:
     def __init__(self) -> None:
         self.work: Future[Reading] | None = None
         self.waiters: dict[Future[Reading], Listener] = {}
+        self.listeners: tuple[Listener, ...] = ()
+        """Those of the waiters: made anew with each change, so that who tells them needs no lock."""
+
+    def add(self, waiter: Future[Reading], listener: Listener) -> None:
+        """One more who waits."""
+        self.waiters[waiter] = listener
+        self.listeners = tuple(self.waiters.values())
+
+    def drop(self, waiter: Future[Reading]) -> None:
+        """One who waits no more; safe twice."""
+        self.waiters.pop(waiter, None)
+        self.listeners = tuple(self.waiters.values())
+
+
+def _all_of(shared: _Shared) -> Listener:
+    """Tells everybody who waits by then."""
+
+    def progress(done: int, total: int) -> None:
+        for listener in shared.listeners:
+            _tell(listener.progress, done, total)
+
+    def page(number: int, total: int, text: str) -> None:
+        for listener in shared.listeners:
+            _tell(listener.page, number, total, text)
+
+    return Listener(progress, page)
 
 
 class SharedReadings:
@@ -36,41 +62,24 @@ class SharedReadings:
         self._lock = threading.RLock()
         self._by_key: dict[str, _Shared] = {}
 
-    def join(self, key: str, begin: Callable[[Listener], Future[Reading]], listener: Listener) -> Future[Reading]:
-        """A future of one's own for the reading of `key`, which `begin` starts if nobody has.
+    def join(
+        self, key: str, begin: Callable[[Listener], Future[Reading]], listener: Listener, waiter: Future[Reading]
+    ) -> None:
+        """Lets `waiter` come to the end of the reading of `key`, which `begin` starts if nobody has.
 
         Cancelling it stops the reading when nobody else waits for it. Raises what `begin` raises.
         """
-        waiter: Future[Reading] = Future()
         with self._lock:
             shared = self._by_key.get(key)
             if shared is None:
                 shared = _Shared()
-                shared.work = begin(self._all_of(shared))
+                shared.add(waiter, listener)  # the first page may come at once
+                shared.work = begin(_all_of(shared))
                 self._by_key[key] = shared
-                shared.waiters[waiter] = listener
                 shared.work.add_done_callback(lambda work: self._finish(key, shared, work))
             else:
-                shared.waiters[waiter] = listener
+                shared.add(waiter, listener)
         waiter.add_done_callback(lambda done: self._leave(key, shared, waiter) if done.cancelled() else None)
-        return waiter
-
-    def _all_of(self, shared: _Shared) -> Listener:
-        """Tells everybody who waits by then."""
-
-        def progress(done: int, total: int) -> None:
-            for listener in self._listeners(shared):
-                _tell(listener.progress, done, total)
-
-        def page(number: int, total: int, text: str) -> None:
-            for listener in self._listeners(shared):
-                _tell(listener.page, number, total, text)
-
-        return Listener(progress, page)
-
-    def _listeners(self, shared: _Shared) -> list[Listener]:
-        with self._lock:
-            return list(shared.waiters.values())
 
     def _finish(self, key: str, shared: _Shared, work: Future[Reading]) -> None:
         with self._lock:
@@ -92,7 +101,7 @@ class SharedReadings:
 
     def _leave(self, key: str, shared: _Shared, waiter: Future[Reading]) -> None:
         with self._lock:
-            shared.waiters.pop(waiter, None)
+            shared.drop(waiter)
             abandoned = not shared.waiters
             if abandoned and self._by_key.get(key) is shared:
                 del self._by_key[key]

@@ -1,7 +1,7 @@
 """Texts that were read before and the originals they came from, kept by content hash through Django's default storage.
 
-    texts/ab/<sha256>/<what it depends on>.json             text that anybody who has the file may see
-    texts/ab/<sha256>/<what it depends on>.<hmac>.json      text that was unlocked with a password
+    texts/ab/<sha256>.<what it depends on>.json             text that anybody who has the file may see
+    texts/ab/<sha256>.<what it depends on>.<hmac>.json      text that was unlocked with a password
     documents/ab/<sha256>                                   the original
 
 The name of an unlocked text is made with the password, so nobody finds it who does not give that password.
@@ -9,7 +9,6 @@ The name of an unlocked text is made with the password, so nobody finds it who d
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import hashlib
 import hmac
@@ -33,7 +32,7 @@ from .outline import Bookmark, bookmarks
 
 log = logging.getLogger(__name__)
 
-READER_VERSION = 3
+READER_VERSION = 4
 """Raise it when the same file would now be read differently."""
 _CACHED_CHARACTERS = 16_000_000
 MOST_LOOKS = 3
@@ -85,9 +84,9 @@ class _Cache:
             self._readings.clear()
             self._characters = 0
 
-    def drop(self, folder: str) -> None:
+    def drop(self, beginning: str) -> None:
         with self._lock:
-            for name in [name for name in self._readings if name.startswith(folder)]:
+            for name in [name for name in self._readings if name.startswith(beginning)]:
                 self._characters -= self._readings.pop(name).characters
 
 
@@ -105,7 +104,7 @@ def text_name(sha256: str, limits: Limits, password: str | None = None) -> str:
     if password is not None:
         key = password.encode(errors="surrogatepass")
         name += "." + hmac.new(key, f"{sha256} {name}".encode(), hashlib.sha256).hexdigest()
-    return f"{_text_folder(sha256)}/{name}.json"
+    return f"{_text_folder(sha256)}/{sha256}.{name}.json"
 
 
 @functools.cache
@@ -222,13 +221,13 @@ def original(sha256: str) -> IO[Any]:
 def forget(sha256: str) -> None:
     """Deletes all that is kept of a file: its texts, unlocked ones too, and the original."""
     folder = _text_folder(sha256)
-    _cache.drop(folder)
-    for _ in range(MOST_LOOKS):
-        for name in _names_in(folder):
-            default_storage.delete(f"{folder}/{name}")
-        with contextlib.suppress(OSError):  # a reading has put a text there at this moment
-            default_storage.delete(folder)
+    _cache.drop(f"{folder}/{sha256}.")
+    for _ in range(MOST_LOOKS):  # a reading may put a text there at this moment
+        names = [name for name in _names_in(folder) if name.startswith(f"{sha256}.")]
+        if not names:
             break
+        for name in names:
+            default_storage.delete(f"{folder}/{name}")
     default_storage.delete(_original_name(sha256))
 
 
@@ -240,7 +239,7 @@ def _names_in(folder: str) -> list[str]:
 
 
 def _text_folder(sha256: str) -> str:
-    return f"texts/{_checked(sha256)[:2]}/{sha256}"
+    return f"texts/{_checked(sha256)[:2]}"
 
 
 def _original_name(sha256: str) -> str:

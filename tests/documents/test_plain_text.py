@@ -77,6 +77,8 @@ def test_cleaned_text_is_always_fit_to_store_and_cleaning_twice_changes_nothing(
 def test_rubbish_is_told_from_text() -> None:
     assert is_garbled("\x01\x04\x05\x06 \x07\x08")
     assert is_garbled("\ue001\ue002\ue003 ab")
+    assert is_garbled("/g936/g1007/g1004 and /G43/G24 /c128/c160/c045")
+    assert not is_garbled("See /etc/rc5 and /v1/a2 in /usr/share, 1/2 or s/p500")
     assert not is_garbled("Ordinary words, numbers 123 and “signs” • — €")
     assert not is_garbled("")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from concurrent.futures import CancelledError
 from functools import partial
 from pathlib import Path
 
+import PyPDF2
 import pytest
 
 from miva.documents.extraction import Listener
@@ -32,7 +34,7 @@ from tests.documents.helpers import (
     workers,
     zygotes,
 )
-from tests.pdfs import make_pdf
+from tests.pdfs import assemble, make_pdf
 
 MakePool = Callable[..., Pool]
 HANGS = {"engines": ("pypdf2",), "stall_s": 60.0}
@@ -76,6 +78,23 @@ def test_a_crash_while_reading_is_a_broken_pdf_and_nothing_else(make_pool: MakeP
     with pytest.raises(errors.BrokenPdf):
         reading.result(timeout=SECONDS)
     assert text_of(pool) == "still working"
+
+
+def test_a_file_without_pages_is_broken_whatever_was_read_before(make_pool: MakePool) -> None:
+    pool = make_pool(engines=("pdfium",))
+    writer = PyPDF2.PdfWriter()
+    writer.add_blank_page(72, 72)
+    writer.encrypt("user", "owner")
+    locked = io.BytesIO()
+    writer.write(locked)
+    empty = assemble([b"<</Type/Catalog/Pages 2 0 R>>", b"<</Type/Pages/Count 0/Kids[]>>"])
+    for data, refusal in (
+        (empty, errors.BrokenPdf),
+        (locked.getvalue(), errors.EncryptedPdf),
+        (empty, errors.BrokenPdf),
+    ):
+        with pytest.raises(refusal):
+            submit(pool, data).result(timeout=SECONDS)
 
 
 @needs_proc
