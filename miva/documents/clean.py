@@ -5,24 +5,25 @@ from __future__ import annotations
 import itertools
 import re
 
-_HYPHEN = re.compile("\ufffe(?:\r?\n)?(?=(.?))", re.DOTALL)
-_LINE_ENDS = re.compile("\r\n?|[\x0b\x0c\x85\u2028\u2029]")
-_NEVER = re.compile(
-    "[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\xad\u200b\u2060\ufeff\ud800-\udfff\ufdd0-\ufdef\ufff9-\ufffb\ufffe\uffff]"
+_ENDS = "\x0b\x0c\x85\u2028\u2029"
+_INVISIBLE = (
+    "\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\xad\u200b\u2060\ufeff\ud800-\udfff\ufdd0-\ufdef\ufff9-\ufffb\ufffe\uffff"
 )
+_SMALL = "\uf730-\uf739\uf761-\uf77a"
+"""Old-style digits and small capitals, which the Adobe Glyph List puts into the private use area."""
+_HYPHEN = re.compile("\ufffe(?:\r?\n)?(?=(.?))", re.DOTALL)
+_LINE_ENDS = re.compile(f"\r\n?|[{_ENDS}]")
+_NEVER = re.compile(f"[{_INVISIBLE}]")
+_SMALL_CAPITALS = re.compile(f"[{_SMALL}]")
+_TO_CLEAN = re.compile(f"[\r{_ENDS}{_INVISIBLE}{_SMALL}]")
+"""All of the above: one look for it saves most pages five."""
+_ASCII_TO_CLEAN = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
+"""The same in ASCII, where it is quicker."""
 _RUBBISH = re.compile(
     "[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ue000-\uf72f\uf73a-\uf760\uf77b-\uf8ff\ufffd\uffff]"
 )
 _GLYPH_NAMES = re.compile(r"(?:/[A-Za-z]{1,2}[0-9]{1,5}\s?){2,}")
 """What PyPDF2 gives for a font's own characters: "/g936/g1007/c45"."""
-_SMALL_CAPITALS = re.compile("[\uf730-\uf739\uf761-\uf77a]")
-"""Old-style digits and small capitals, which the Adobe Glyph List puts into the private use area."""
-_ASCII_TO_CLEAN = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
-_TO_CLEAN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u200b\u2028\u2029\u2060\ud800-\udfff\uf730-\uf739\uf761-\uf77a\ufdd0-\ufdef\ufeff\ufff9-\ufffb"
-    "\ufffe\uffff]"
-)
-"""All of the above but blanks and line feeds: one look for it saves most pages five. The second is quicker in ASCII."""
 
 
 def clean(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -21,6 +22,8 @@ from .zygote import EXITED, REQUEST
 _ROOT = Path(__file__).resolve().parents[2]
 _START_S = 60.0
 _TICK_S = 0.5
+_SEND_WITHIN = struct.pack("ll", 10, 0)
+"""Ten seconds as the kernel's timeval (socket(7))."""
 _KEPT_ENVIRONMENT = (
     "PATH",
     "HOME",
@@ -104,6 +107,8 @@ class ForkServer:
     def fork(self) -> Worker:
         """A new worker that is ready for jobs. Raises wire.Closed or wire.Late where none can be had."""
         ours, theirs = socket.socketpair()
+        # A process that a file has taken over may answer jobs without reading them, until its socket is full.
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _SEND_WITHIN)
         with self._lock, theirs:
             self._last += 1
             worker = Worker(self._last, ours, self)

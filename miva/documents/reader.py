@@ -80,7 +80,6 @@ async def read_base64(
 
     Raises what `receive_base64` and `read` raise.
     """
-    base64_intake.check_length(content, settings.MIVA_MAX_FILE_BYTES)
     if len(content) <= base64_intake.IN_THREAD:
         chunks = base64_intake.decode(content)
         return await read_chunks(chunks, name=name, declared=declared, password=password, owner=owner)
@@ -199,6 +198,8 @@ async def _outcome(begin: Callable[[Future[T]], None]) -> T:
     told = asyncio.wrap_future(outcome)
 
     def start() -> None:
+        if outcome.cancelled():
+            return
         try:
             begin(outcome)
         except BaseException as why:

@@ -220,22 +220,32 @@ def original(sha256: str) -> IO[Any]:
 
 def forget(sha256: str) -> None:
     """Deletes all that is kept of a file: its texts, unlocked ones too, and the original."""
-    folder = _text_folder(sha256)
-    _cache.drop(f"{folder}/{sha256}.")
+    _cache.drop(f"{_text_folder(sha256)}/{sha256}.")
     for _ in range(MOST_LOOKS):  # a reading may put a text there at this moment
-        names = [name for name in _names_in(folder) if name.startswith(f"{sha256}.")]
-        if not names:
+        kept = _kept_texts(sha256)
+        if not kept:
             break
-        for name in names:
-            default_storage.delete(f"{folder}/{name}")
+        for name in kept:
+            default_storage.delete(name)
     default_storage.delete(_original_name(sha256))
 
 
-def _names_in(folder: str) -> list[str]:
+def _kept_texts(sha256: str) -> list[str]:
+    """The names of all that is kept of a file's text, a folder behind what lies in it."""
+    folder = _text_folder(sha256)
+    folders, files = _listed(folder)
+    kept = [f"{folder}/{name}" for name in files if name.startswith(f"{sha256}.")]
+    if sha256 in folders:  # where texts lay before they had this place
+        before = f"{folder}/{sha256}"
+        kept += [*(f"{before}/{name}" for name in _listed(before)[1]), before]
+    return kept
+
+
+def _listed(folder: str) -> tuple[list[str], list[str]]:
     try:
-        return default_storage.listdir(folder)[1]
+        return default_storage.listdir(folder)
     except FileNotFoundError:
-        return []
+        return [], []
 
 
 def _text_folder(sha256: str) -> str:

@@ -410,7 +410,11 @@ async def test_originals_are_kept_once_and_forgotten_with_their_texts(reader: An
     assert [path for path in (data_dir / "tmp").rglob("*") if path.is_file() and path.name != ".lock"] == []
     locked = encrypted("secret", "right", "owner")
     await read(reader, locked, password="right")
+    before = data_dir / "texts" / reading.sha256[:2] / reading.sha256  # where texts lay once
+    before.mkdir()
+    (before / "0123456789ab.json").write_text("{}")
     reader.forget(reading.sha256)
+    assert not before.exists()
     assert reader.known(reading.sha256) is None
     with pytest.raises(FileNotFoundError):
         reader.original(reading.sha256)
