@@ -14,10 +14,15 @@ _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
-def die_with_parent() -> None:
-    """Has the kernel kill this process when the one that started it dies (Linux; prctl(2))."""
+def die_with_parent(parent: int | None = None) -> None:
+    """Has the kernel kill this process when the one that started it dies (Linux; prctl(2)).
+
+    Where `parent` is that one's id, and it was gone before the kernel was asked, this process ends here.
+    """
     if _LIBC is not None:
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if parent is not None and os.getppid() != parent:
+        os._exit(1)
 
 
 def restrain(memory_mb: int) -> None:

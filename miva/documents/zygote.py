@@ -80,21 +80,22 @@ class _Zygote:
         return True
 
     def _fork(self, number: int, fd: int) -> None:
+        parent = os.getpid()
         try:
             process = os.fork()
         except OSError:
             os.close(fd)  # the server sees a closed socket
             return
         if process == 0:
-            self._become_worker(fd)
+            self._become_worker(fd, parent)
         os.close(fd)
         self.workers[process] = number
 
-    def _become_worker(self, fd: int) -> NoReturn:
+    def _become_worker(self, fd: int, parent: int) -> NoReturn:
         try:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            rlimits.die_with_parent()
+            rlimits.die_with_parent(parent)
             os.setsid()  # a group of its own, so that an OCR program it started dies with it
             for inherited in (self.control.detach(), self.bell, self._ringer):
                 os.close(inherited)
