@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from miva.engine import shelf as shelf_module
+from miva.engine import vectoriser as vectoriser_module
 from miva.engine.attachments import Attachments
 from miva.engine.embedding.queue import EmbeddingQueue
 from miva.engine.shelf import SHELF_DOCUMENTS
@@ -59,10 +60,11 @@ async def test_vectors_of_what_has_gone_are_neither_kept_nor_made_again(
     data: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shelf_module, "SHELF_DOCUMENTS", 1)
+    monkeypatch.setattr(vectoriser_module, "_STEP_CHUNKS", 16)
     embeddings = EmbeddingQueue(data / "models")
     attachments = Attachments()
     vectoriser = Vectoriser(embeddings, ThreadPoolExecutor(2))
-    text = "\n\n".join(f"Sheet {n} tells of green rooms and of crate {n}, as no other does." for n in range(999))
+    text = "\n\n".join(f"Sheet {n} tells of green rooms and of crate {n}, as no other does." for n in range(499))
     _, (gone,) = attachments.unwrap(wrap("Who?", [plain(text)]))
     try:
         vectoriser.start(gone.id, partial(attachments.open, gone.id), gone.vectors, closes=False)

@@ -15,6 +15,7 @@ from websockets.typing import Subprotocol
 
 from miva.engine import service as service_module
 from miva.engine import session as session_module
+from miva.engine import vectoriser as vectoriser_module
 from miva.engine.asked import Asked
 from miva.engine.connection import Connection
 from miva.engine.embedding.queue import EmbeddingQueue
@@ -146,6 +147,7 @@ async def test_what_cannot_be_kept_is_told_and_needed_again(data: Path) -> None:
 
 async def test_the_sender_hears_of_it_all_the_while(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session_module, "_PROGRESS_S", 0.05)
+    monkeypatch.setattr(vectoriser_module, "_STEP_CHUNKS", 16)
     library = WaitingLibrary(data / "documents")
     embeddings = EmbeddingQueue(data / "models")
     service = Service(library, VectorFiles(data / "vectors"), embeddings, Speaker(None), 1)
@@ -160,7 +162,7 @@ async def test_the_sender_hears_of_it_all_the_while(data: Path, monkeypatch: pyt
         async with connect(f"ws://127.0.0.1:{port}", subprotocols=[Subprotocol(V1)]) as connection:
             client = Client(connection)
             assert (await client.get())["embedding_dim"] > 0
-            await client.store([f"Page {number}. " + "The elephant is called Jumbo. " * 60 for number in range(40)])
+            await client.store([f"Page {number}. " + "The elephant is called Jumbo. " * 60 for number in range(12)])
             for _ in range(3):
                 progress = (await client.until("progress"))[-1]
                 assert (progress["done"], progress["total"] > 32) == (0, True)

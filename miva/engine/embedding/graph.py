@@ -1,10 +1,13 @@
 """The model as a graph for onnxruntime, made from the packaged weights. Needs `onnx`, once: not when it has been made.
 
-The packaged file holds int8 weights and computes in float32. Here the same weights, with the same scales, are either
-multiplied as int8 (the inputs of each product are rounded to 8 bits on the way, one scale for a whole batch) or spread
-to float32 when the file is loaded. What else is done differently was measured (docs: design, section 5):
-onnxruntime's LayerNormalization takes a sixth of the time of its SkipLayerNormalization, and a joined product for
-query, key and value less than three.
+The packaged file holds int8 weights and computes in float32. Here the same weights, with the same scales, are spread to
+float32 when the file is loaded, or multiplied as 8 bits; the inputs of each product are rounded to 8 bits on the way,
+one scale for a whole batch. Of that there are two kinds, which come to the same: int8, and uint8, which is int8 with
+128 added. Processors without instructions for it (x86 before VNNI) add products of int8 in 16 bits, which do not always
+hold them (saturation); those of uint8 onnxruntime adds in 32 bits everywhere, which takes a fifth longer there.
+
+What else is done differently was measured (docs: design, section 5): onnxruntime's LayerNormalization takes a sixth of
+the time of its SkipLayerNormalization, and a joined product for query, key and value less than three.
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ from miva.engine.embedding.tokens import LONGEST
 
 LAYERS, HEADS, WIDTH, INNER = 6, 12, 384, 1536
 _EPSILON = 1e-12
+_SIGN = np.uint8(128)
+"""What makes int8 of uint8 when it is added, and the other way round."""
 _MATRICES = ((WIDTH, WIDTH),) * 4 + ((WIDTH, INNER), (INNER, WIDTH))  # query, key, value, output; in, out
 
 
@@ -124,15 +129,16 @@ class _Builder:
     def _product(
         self, value: str, matrix: tuple[NDArray[np.int8], NDArray[np.float32]], bias: NDArray[np.float32]
     ) -> str:
-        weights, scales = (self._constant(part) for part in matrix)
-        if self._precision == "int8":
-            zero_points = ""  # none: the weights are symmetric
-            return self._node(
-                "DynamicQuantizeMatMul", value, weights, scales, zero_points, self._constant(bias), domain=_FUSED
-            )
-        # Folded into one float32 matrix when onnxruntime loads the file, which so stays as small as the other.
-        weights = self._node("Mul", self._node("Cast", weights, to=TensorProto.FLOAT), scales)
-        return self._node("Add", self._node("MatMul", value, weights), self._constant(bias))
+        weights: NDArray[Any] = matrix[0]
+        scales, added = self._constant(matrix[1]), self._constant(bias)
+        if self._precision == "fp32":
+            # Folded into one float32 matrix when onnxruntime loads the file, which so stays as small as the others.
+            exact = self._node("Mul", self._node("Cast", self._constant(weights), to=TensorProto.FLOAT), scales)
+            return self._node("Add", self._node("MatMul", value, exact), added)
+        zero = ""  # none: the weights are symmetric
+        if self._precision == "uint8":
+            weights, zero = weights.view(np.uint8) ^ _SIGN, self._constant(np.array(_SIGN))
+        return self._node("DynamicQuantizeMatMul", value, self._constant(weights), scales, zero, added, domain=_FUSED)
 
     def _normalised(self, value: str, weight: NDArray[np.float32], bias: NDArray[np.float32]) -> str:
         return self._node(

@@ -1,4 +1,4 @@
-"""The model's file for this processor: written once, the faster of two kinds, and checked at every start.
+"""The model's file for this processor: written once, the fastest of three kinds, and checked at every start.
 
 Beside it a small file per processor remembers what was chosen and why, so that machines of different kinds may share
 the folder. Everything is written under a temporary name and renamed: of two processes that prepare at once, each finds
@@ -27,11 +27,13 @@ from miva.engine.embedding.tokens import Tokens
 from miva.engine.embedding.weights import WEIGHTS
 
 _MODEL = "all-MiniLM-L6-v2"
-_GRAPH = 1  # counts the forms of what `graph.build` makes: with a new one, files are written anew
+_GRAPH = 2  # counts the forms of what `graph.build` makes: with a new one, files are written anew
 _PREFIX = f"{_MODEL}-{_GRAPH}-{WEIGHTS.sha256[:12]}"
 
 LEAST_AGREEMENT = 0.98
-"""int8 is taken only if its vectors' mean cosine to float32's is at least this: some older processors saturate."""
+"""Eight bits are taken only if their vectors' mean cosine to float32's is at least this."""
+SATURATED = 0.0005
+"""Where int8's falls short of uint8's by more than this, its sums did not fit: they are the same numbers."""
 
 _ROUNDS = 5
 _STALE_S = 3600
@@ -46,17 +48,18 @@ SAMPLE = (
     "Le contrat peut être résilié par l'une ou l'autre des parties avec un préavis de trois mois.",
     "図書館は月曜日を除く毎日午前九時から午後六時まで開いています。",
 )
-"""What both kinds are tried on."""
+"""What all kinds are tried on."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What was chosen on a processor, of a file with this SHA-256; CPU times are of one text of about 150 tokens."""
+    """What was chosen on a processor, of a file with this SHA-256; CPU times are of one text of about 150 tokens, and
+    agreement is the mean cosine to float32's vectors."""
 
     precision: Precision
     sha256: str
     cpu_ms: dict[Precision, float]
-    agreement: float
+    agreement: dict[Precision, float]
 
 
 def prepare(folder: Path, tokens: Tokens) -> Path:
@@ -83,7 +86,7 @@ def _remembered(folder: Path) -> Choice | None:
 
 
 def _choose(folder: Path, tokens: Tokens) -> Choice:
-    """Make both kinds, try them here, and write the better one and the choice."""
+    """Make all kinds, try them here, and write the best one and the choice."""
     from miva.engine.embedding.graph import build  # brings `onnx`, which nothing needs after this
 
     packaged = WEIGHTS.find()
@@ -96,7 +99,9 @@ def _choose(folder: Path, tokens: Tokens) -> Choice:
         session = Session(content)
         vectors[precision] = np.concatenate([session.run([text]) for text in sample])
         cpu_ms[precision] = round(min(_cpu_ms(session, one_text) for _ in range(_ROUNDS)), 2)
-    agreement = round(float(np.mean(np.sum(vectors["int8"] * vectors["fp32"], axis=1))), 5)
+    agreement = {
+        kind: round(float(np.mean(np.sum(found * vectors["fp32"], axis=1))), 5) for kind, found in vectors.items()
+    }
     precision = chosen(cpu_ms, agreement)
     choice = Choice(precision, hashlib.sha256(contents[precision]).hexdigest(), cpu_ms, agreement)
     _write(_path(folder, precision), contents[precision])
@@ -105,9 +110,12 @@ def _choose(folder: Path, tokens: Tokens) -> Choice:
     return choice
 
 
-def chosen(cpu_ms: dict[Precision, float], agreement: float) -> Precision:
-    """The faster kind; float32 where int8's vectors are not (nearly) its own, whatever their speed."""
-    return "int8" if agreement >= LEAST_AGREEMENT and cpu_ms["int8"] < cpu_ms["fp32"] else "fp32"
+def chosen(cpu_ms: dict[Precision, float], agreement: dict[Precision, float]) -> Precision:
+    """The fastest kind whose vectors are (nearly) float32's own, and not worsened by the processor."""
+    usable = [kind for kind in PRECISIONS if kind == "fp32" or agreement[kind] >= LEAST_AGREEMENT]
+    if "int8" in usable and agreement["int8"] < agreement["uint8"] - SATURATED:
+        usable.remove("int8")
+    return min(usable, key=lambda kind: cpu_ms[kind])
 
 
 def _cpu_ms(session: Session, texts: list[list[int]]) -> float:
@@ -117,7 +125,7 @@ def _cpu_ms(session: Session, texts: list[list[int]]) -> float:
 
 
 def _give_back_memory() -> None:
-    """Making both kinds leaves some 150 MB of freed memory with glibc, which would keep it."""
+    """Making all kinds leaves some 150 MB of freed memory with glibc, which would keep it."""
     with contextlib.suppress(OSError, AttributeError, TypeError):  # elsewhere there is no such function
         ctypes.CDLL(None).malloc_trim(0)
 

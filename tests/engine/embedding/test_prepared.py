@@ -14,6 +14,7 @@ import pytest
 
 from miva.engine.embedding.model import Embedder
 from miva.engine.embedding.prepared import SAMPLE, chosen
+from miva.engine.embedding.session import PRECISIONS, Precision
 from miva.engine.embedding.weights import TOKENIZER, WEIGHTS, ModelMissing, PackagedFile
 from tests.engine.running import ROOT
 
@@ -56,13 +57,16 @@ def test_what_was_chosen_is_written_down(embedder: Embedder, model_folder: Path)
     choice = json.loads(path.read_text())
     assert (model_folder / f"{path.name.rpartition('-')[0]}-{choice['precision']}.onnx").stat().st_size > 20_000_000
     assert choice["precision"] == chosen(choice["cpu_ms"], choice["agreement"])
-    assert choice["agreement"] > 0.9
+    assert choice["agreement"][choice["precision"]] > 0.9
 
 
-def test_the_faster_kind_is_taken_where_its_vectors_agree() -> None:
-    assert chosen({"int8": 8.0, "fp32": 22.0}, agreement=0.993) == "int8"
-    assert chosen({"int8": 8.0, "fp32": 22.0}, agreement=0.979) == "fp32"
-    assert chosen({"int8": 23.0, "fp32": 22.0}, agreement=0.993) == "fp32"
+def test_the_fastest_kind_is_taken_where_its_vectors_agree() -> None:
+    fast: dict[Precision, float] = {"int8": 8.0, "uint8": 13.0, "fp32": 22.0}
+    assert chosen(fast, {"int8": 0.9931, "uint8": 0.9931, "fp32": 1.0}) == "int8"
+    assert chosen(fast, {"int8": 0.9903, "uint8": 0.9931, "fp32": 1.0}) == "uint8", "int8 saturates"
+    assert chosen(fast, {"int8": 0.979, "uint8": 0.979, "fp32": 1.0}) == "fp32"
+    assert chosen(fast | {"uint8": 7.0}, {"int8": 0.9931, "uint8": 0.9931, "fp32": 1.0}) == "uint8"
+    assert chosen(fast | {"int8": 24.0, "uint8": 23.0}, {"int8": 0.9931, "uint8": 0.9931, "fp32": 1.0}) == "fp32"
 
 
 def test_two_processes_may_prepare_at_once(tmp_path: Path) -> None:
@@ -96,7 +100,7 @@ def test_a_damaged_file_is_written_anew(harm: str, embedder: Embedder, model_fol
         choice.write_text(json.dumps(json.loads(choice.read_text()) | {"precision": "int4"}))
     again = Embedder.load(tmp_path)
     assert np.array_equal(again.embed([SAMPLE[0]]), embedder.embed([SAMPLE[0]]))
-    assert json.loads(choice.read_text())["precision"] in {"int8", "fp32"}
+    assert json.loads(choice.read_text())["precision"] in PRECISIONS
     assert any(path.read_bytes() == content for path in tmp_path.glob("*.onnx"))
 
 
