@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from django.conf import settings
@@ -69,9 +69,9 @@ class V1Dialogue(TurnDialogue):
             case Resume():
                 await self._resume(request)
             case Upload():
-                await self._taker().begin(request)
+                await self._in_order(self._taker().begin(request))
             case Piece(data):
-                await self._taker().take(data)
+                await self._in_order(self._taker().take(data))
             case Cancel(turn):
                 await conversation.cancel(self._speaker, turn)
             case Ping():
@@ -97,6 +97,15 @@ class V1Dialogue(TurnDialogue):
         if self._pieces is None:
             self._pieces = PieceTaker(self._speaker.owner_id, self._tell_soon)
         return self._pieces
+
+    async def _in_order(self, work: Coroutine[Any, Any, None]) -> None:
+        """Has an upload's progress told before the error that ends it: a client goes on from what it was told last."""
+        try:
+            await work
+        except MivaError:
+            if self._telling is not None:
+                await asyncio.wait([self._telling])
+            raise
 
     async def _resume(self, request: Resume) -> None:
         async with self._order:  # behind a question that was sent before it, whose `accepted` it then tells

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from hashlib import sha256
@@ -15,9 +17,13 @@ from django.utils import timezone
 
 from miva import background_reading, document_rows, identity, library, uploads
 from miva.documents import reader
+from miva.documents.parts import Part
+from miva.identity import Speaker
 from miva.in_thread import in_thread
-from miva.models import Document, User
+from miva.models import Document, Owner, User
 from miva.protocol import errors
+from miva.protocol.requests import Piece
+from miva.v1_dialogue import V1Dialogue
 from tests.documents.test_reader import encrypted
 from tests.pdfs import make_pdf
 from tests.uploads.conftest import DAY_S, PDF, Sender, upload_of
@@ -103,6 +109,31 @@ async def test_bytes_that_are_not_the_announced_ones_are_refused_and_may_be_sent
     assert again.document.pk == document.pk
     assert (await sender.ended(document.pk)).status == "ready"
     assert sender.told() == ["receiving", "failed bad_field", "receiving", "reading", "ready"]
+
+
+async def test_how_far_it_came_is_told_before_that_it_was_refused(
+    sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a client that begins anew takes it for the answer, and goes on from there."""
+    frames: list[str] = []
+
+    async def send(*texts: str) -> None:
+        frames.extend(texts)
+
+    let_go = Part.close
+
+    def slowly(part: Part) -> None:
+        time.sleep(0.3)  # the file is settled meanwhile
+        let_go(part)
+
+    monkeypatch.setattr(Part, "close", slowly)
+    dialogue = V1Dialogue(Speaker(sender.owner_id, Owner.Kind.GUEST, "Guest"), "caller", send)
+    await dialogue.carry_out(upload_of(PDF))
+    with pytest.raises(errors.BadField):
+        await dialogue.carry_out(Piece(b"%PDF" + bytes(len(PDF) - 4)))
+    told = [json.loads(frame) for frame in frames]
+    assert [frame["done"] for frame in told if frame["type"] == "progress"] == [0, len(PDF)]
+    await dialogue.close()
 
 
 async def test_more_bytes_than_announced_are_refused(sender: Sender) -> None:
