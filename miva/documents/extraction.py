@@ -130,8 +130,8 @@ def extract_pdf(slot: Slot, fd: int, limits: Limits, password: str | None, liste
     if problem is not None:
         raise problem
     extractor = pages.engine
-    if pages.scans and limits.tesseract:
-        read = _read_scans(slot, fd, password, pages, until, listener.progress)
+    if (pages.scans or pages.garbled) and limits.tesseract:
+        read = _read_pictures(slot, fd, password, pages, until, listener.progress)
         if read and not sum(letters(text) for index, text in pages.texts.items() if index not in read):
             extractor = "ocr"
     texts = tuple(pages.texts.get(index, "") for index in range(pages.count))
@@ -187,24 +187,27 @@ def _second_opinion(
     return pages, None
 
 
-def _read_scans(
+def _read_pictures(
     slot: Slot, fd: int, password: str | None, pages: _Pages, until: float, on_progress: Progress
 ) -> set[int]:
-    """Reads the scanned pages into `pages`, and says which ones gave text; ends early when time runs out."""
+    """Reads the pages whose text nobody else could read, scans and garbled ones, into `pages`, and says which of them
+    gave text; ends early when time runs out."""
     read: set[int] = set()
-    done = len(pages.texts) - len(pages.scans)
+    wanted = pages.scans | pages.garbled
+    done = len(pages.texts) - len(wanted)
 
     def on_event(event: dict[str, Any], text: str) -> None:
         nonlocal done
         done += 1
         index = int(event["index"])
-        if letters(text) > letters(pages.texts.get(index, "")):
+        before = 0 if index in pages.garbled else letters(pages.texts.get(index, ""))
+        if letters(text) > before:
             pages.texts[index] = text
             read.add(index)
         on_progress(done, pages.count)
 
     try:
-        job = {"kind": "ocr", "password": password, "pages": sorted(pages.scans)}
+        job = {"kind": "ocr", "password": password, "pages": sorted(wanted)}
         slot.run(job, [fd], max(0.1, until - time.monotonic()), on_event)
     except errors.MivaError:
         if not any(map(has_letters, pages.texts.values())):

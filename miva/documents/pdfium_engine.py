@@ -13,7 +13,7 @@ import mmap
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import pypdfium2
@@ -39,6 +39,7 @@ _FIELDS_WITH_TEXT = (
     pdfium_c.FPDF_FORMFIELD_COMBOBOX,
     pdfium_c.FPDF_FORMFIELD_LISTBOX,
 )
+_UNSEEN = pdfium_c.FPDF_ANNOT_FLAG_HIDDEN | pdfium_c.FPDF_ANNOT_FLAG_NOVIEW
 
 _COPIED = 2**18
 """Bytes of a file up to which it is copied."""
@@ -138,16 +139,20 @@ def _read_page(document: Any, index: int) -> tuple[str, dict[str, bool]]:
     if not page.raw:
         return "", {"doubtful": True, "failed": True}
     try:
-        raw = _text(page.raw)
-        if document.formenv and pdfium_c.FPDFPage_GetAnnotCount(page.raw) > 0:
-            raw = _with_form_fields(document, page, raw)
+        raw, typed = _text(page.raw), list[str]()
+        if pdfium_c.FPDFPage_GetAnnotCount(page.raw) > 0:
+            values, typed = _annotated(document, page.raw)
+            if document.formenv:
+                raw = _with_form_fields(page, raw, values)
         text = clean(raw)
         if is_garbled(raw):
-            return text, {"doubtful": True, "garbled": True}
-        if has_letters(text, FEW_LETTERS):
-            return text, {}
-        scan, drawn = _looks(page.raw)
-        return text, {"scan": scan, "doubtful": not scan and not text and drawn}
+            facts = {"doubtful": True, "garbled": True}
+        elif has_letters(text, FEW_LETTERS):
+            facts = {}
+        else:
+            scan, drawn = _looks(page.raw)
+            facts = {"scan": scan, "doubtful": not scan and not text and drawn}
+        return (_with_what_was_typed(text, typed) if typed else text), facts
     finally:
         page.close()
 
@@ -195,7 +200,7 @@ def _text(page: Any) -> str:
         pdfium_c.FPDFText_ClosePage(text_page)
 
 
-def _with_form_fields(document: Any, page: _Page, before: str) -> str:
+def _with_form_fields(page: _Page, before: str, values: Sequence[str]) -> str:
     """The text with what was filled into the page's fields; the page may be another one afterwards, or none.
 
     A flattened page has each field's value where it stands, but some pages lose their fonts' character maps by it: then
@@ -203,7 +208,6 @@ def _with_form_fields(document: Any, page: _Page, before: str) -> str:
     its beginning (and keeps pdfium busy for longer than a hundred other pages). Flattening invalidates the page, which
     is loaded anew.
     """
-    values = _field_values(document, page.raw)
     listed = "\n".join([before, *values])
     if max(map(len, values), default=0) > _MOST_SHOWN:
         return listed
@@ -229,22 +233,40 @@ def _fuller(flat: str, listed: str) -> str:
     return flat if 4 * lost.total() <= wanted.total() else listed
 
 
-def _field_values(document: Any, page: Any) -> list[str]:
-    """What stands in the page's text fields and choices, in their order."""
-    values = []
+def _with_what_was_typed(text: str, typed: Iterable[str]) -> str:
+    """A page's text and below it what was typed onto the page, where it is not there already (it was flattened)."""
+    there = "".join(text.split())
+    missing = [one for one in map(clean, typed) if "".join(one.split()) not in there]
+    return "\n".join(filter(None, [text, *missing]))
+
+
+def _annotated(document: Any, page: Any) -> tuple[list[str], list[str]]:
+    """What stands in a form's text fields and choices of a page, and what was typed onto the page, in their order.
+
+    The latter (FreeText, PDF 1.7, 12.5.6.6) is how a form is filled in that has no fields.
+    """
+    values, typed = list[str](), list[str]()
     for number in range(min(pdfium_c.FPDFPage_GetAnnotCount(page), _MAX_OBJECTS)):
         annotation = pdfium_c.FPDFPage_GetAnnot(page, number)
         if not annotation:
             continue
-        kind = pdfium_c.FPDFAnnot_GetFormFieldType(document.formenv, annotation)
-        if kind in _FIELDS_WITH_TEXT:
-            size = pdfium_c.FPDFAnnot_GetFormFieldValue(document.formenv, annotation, None, 0)
-            buffer = ctypes.create_string_buffer(size)
-            as_text = ctypes.cast(buffer, ctypes.POINTER(pdfium_c.FPDF_WCHAR))
-            pdfium_c.FPDFAnnot_GetFormFieldValue(document.formenv, annotation, as_text, size)
-            values.append(buffer.raw.decode("utf-16-le", errors="replace").rstrip("\0"))
+        if pdfium_c.FPDFAnnot_GetSubtype(annotation) == pdfium_c.FPDF_ANNOT_FREETEXT:
+            if not pdfium_c.FPDFAnnot_GetFlags(annotation) & _UNSEEN:
+                typed.append(_words(pdfium_c.FPDFAnnot_GetStringValue, annotation, b"Contents"))
+        elif document.formenv:
+            kind = pdfium_c.FPDFAnnot_GetFormFieldType(document.formenv, annotation)
+            if kind in _FIELDS_WITH_TEXT:
+                values.append(_words(pdfium_c.FPDFAnnot_GetFormFieldValue, document.formenv, annotation))
         pdfium_c.FPDFPage_CloseAnnot(annotation)
-    return [value for value in values if value.strip()]
+    return [value for value in values if value.strip()], [words for words in typed if words.strip()]
+
+
+def _words(function: Callable[..., int], *of: Any) -> str:
+    """What one of pdfium's functions says, which writes UTF-16 into a buffer and returns its length in bytes."""
+    size = function(*of, None, 0)
+    buffer = ctypes.create_string_buffer(size)
+    function(*of, ctypes.cast(buffer, ctypes.POINTER(pdfium_c.FPDF_WCHAR)), size)
+    return buffer.raw.decode("utf-16-le", errors="replace").rstrip("\0")
 
 
 def _looks(page: Any) -> tuple[bool, bool]:

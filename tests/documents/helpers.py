@@ -53,6 +53,32 @@ def bomb_pdf(megabytes: int) -> bytes:
     return page_with(stream(packed, b"/Filter/FlateDecode"))
 
 
+def garbled_pdf() -> bytes:
+    """A page that shows letters and tells private characters: its font's map says so, on purpose or for want of one."""
+    content = stream(b"BT /F1 12 Tf 50 700 Td (Nobody but a reader of pictures can read this.) Tj ET")
+    codes = b"1 begincodespacerange <00> <ff> endcodespacerange 1 beginbfrange <20> <7e> <e020> endbfrange"
+    meaning = stream(b"begincmap %s endcmap" % codes)
+    font = b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica/Encoding/WinAnsiEncoding/ToUnicode 7 0 R>>"
+    return page_with(content, b"/Font<</F1 6 0 R>>", font, meaning)
+
+
+def typed_onto(content: bytes, annotation: bytes, *, of_page: bytes = b"") -> bytes:
+    """A page with this content and an annotation of typed text (FreeText), whose further entries these are."""
+    free_text = b"<</Type/Annot/Subtype/FreeText/Rect[100 600 400 640]/DA(/F1 12 Tf)%s>>" % annotation
+    return assemble(
+        [
+            b"<</Type/Catalog/Pages 2 0 R>>",
+            b"<</Type/Pages/Count 1/Kids[4 0 R]>>",
+            b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica/Encoding/WinAnsiEncoding>>",
+            b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 612 792]/Resources<</Font<</F1 3 0 R>>%s>>"
+            b"/Contents 5 0 R/Annots[6 0 R]>>" % of_page,
+            stream(content),
+            free_text,
+            stream(b"\x80", b"/Type/XObject/Subtype/Image/Width 1/Height 1/ColorSpace/DeviceGray/BitsPerComponent 8"),
+        ]
+    )
+
+
 def scan_pdf(pages: int = 1) -> bytes:
     """A PDF whose pages are one picture each."""
     picture = stream(b"\x80", b"/Type/XObject/Subtype/Image/Width 1/Height 1/ColorSpace/DeviceGray/BitsPerComponent 8")

@@ -10,10 +10,20 @@ from typing import Any
 
 import pytest
 
+from miva.documents.clean import is_garbled
 from miva.documents.extraction import Listener
 from miva.documents.pool import Pool
 from miva.protocol import errors
-from tests.documents.helpers import SECONDS, alive, eventually, needs_proc, scan_pdf, submit
+from tests.documents.helpers import (
+    SECONDS,
+    alive,
+    eventually,
+    garbled_pdf,
+    needs_proc,
+    scan_pdf,
+    submit,
+    typed_onto,
+)
 from tests.pdfs import make_pdf
 
 MakePool = Callable[..., Pool]
@@ -52,6 +62,24 @@ def test_a_file_with_text_is_not_given_to_the_program(make_pool: MakePool, progr
     pool = make_pool(tesseract=program("print('never')"))
     found = submit(pool, make_pdf(["These are more than twenty letters."])).result(timeout=SECONDS)
     assert (found.pages, found.extractor) == (("These are more than twenty letters.",), "pdfium")
+
+
+def test_a_page_whose_font_tells_no_letters_is_read_as_a_picture(
+    make_pool: MakePool, program: Callable[[str], str]
+) -> None:
+    found = submit(make_pool(tesseract=program("print('a picture')")), garbled_pdf()).result(timeout=SECONDS)
+    assert (found.pages, found.extractor) == (("a picture",), "ocr")
+    found = submit(make_pool(tesseract=program("sys.exit(1)")), garbled_pdf()).result(timeout=SECONDS)
+    assert is_garbled(found.pages[0]), "better than nothing"
+    found = submit(make_pool(), garbled_pdf()).result(timeout=SECONDS)
+    assert is_garbled(found.pages[0])
+
+
+def test_a_scan_with_words_typed_onto_it_is_still_read(make_pool: MakePool, program: Callable[[str], str]) -> None:
+    scan = typed_onto(b"612 0 0 792 0 0 cm /I Do", b"/Contents(Paid on Monday.)", of_page=b"/XObject<</I 7 0 R>>")
+    pool = make_pool(tesseract=program("print('All that the scan shows. Paid on Monday.')"))
+    assert submit(pool, scan).result(timeout=SECONDS).pages == ("All that the scan shows. Paid on Monday.",)
+    assert submit(make_pool(), scan).result(timeout=SECONDS).pages == ("Paid on Monday.",)
 
 
 def test_a_program_that_finds_nothing_is_no_text(make_pool: MakePool, program: Callable[[str], str]) -> None:

@@ -17,7 +17,17 @@ from miva.documents import store
 from miva.documents.intake import SMALL
 from miva.documents.reader import Listener
 from miva.protocol import errors
-from tests.documents.helpers import SECONDS, alive, computing, eventually, hanging_pdf, needs_proc, page_with, scan_pdf
+from tests.documents.helpers import (
+    SECONDS,
+    alive,
+    computing,
+    eventually,
+    hanging_pdf,
+    needs_proc,
+    page_with,
+    scan_pdf,
+    typed_onto,
+)
 from tests.pdfs import assemble, make_pdf, stream
 
 
@@ -360,13 +370,16 @@ async def test_line_end_hyphens_are_joined_and_controls_never_come_out(reader: A
     assert text.isprintable() or set(text) - set(map(chr, range(32, 0x10FFFF))) == {"\n"}
 
 
-def form_pdf(value: bytes, shown: bytes) -> bytes:
-    """A page that says "Name:" and has a text field with a value; `shown` draws what the page shows of it."""
+def form_pdf(value: bytes, shown: bytes, *annotations: bytes) -> bytes:
+    """A page that says "Name:" and has a text field with a value; `shown` draws what the page shows of it.
+
+    Further `annotations` lie on the page.
+    """
     appearance = b"/Type/XObject/Subtype/Form/BBox[0 0 500 600]/Resources<</Font<</F1 3 0 R>>>>"
     page = (
         b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 612 792]/Resources<</Font<</F1 3 0 R>>>>"
-        b"/Contents 5 0 R/Annots[6 0 R]>>"
-    )
+        b"/Contents 5 0 R/Annots[6 0 R %s]>>"
+    ) % b" ".join(annotations)
     field = (
         b"<</Type/Annot/Subtype/Widget/FT/Tx/T(name)/V(%s)/DA(/F1 12 Tf)/F 4"
         b"/Rect[100 80 600 680]/P 4 0 R/AP<</N 7 0 R>>>>"
@@ -387,6 +400,19 @@ def form_pdf(value: bytes, shown: bytes) -> bytes:
 async def test_what_was_filled_into_a_form_is_read(reader: Any) -> None:
     [text] = (await read(reader, form_pdf(b"Ada Lovelace", b"(Ada Lovelace) Tj"))).pages
     assert text.split() == ["Name:", "Ada", "Lovelace"]
+
+
+async def test_what_was_typed_onto_a_page_is_read(reader: Any) -> None:
+    name = b"BT /F1 12 Tf 50 695 Td (Name:) Tj ET"
+    [text] = (await read(reader, typed_onto(name, b"/Contents(Ada\\rLovelace)"))).pages
+    assert text == "Name:\nAda\nLovelace"
+    [text] = (await read(reader, typed_onto(name, b"/F 2/Contents(Hidden)"))).pages
+    assert text == "Name:"
+    [text] = (await read(reader, typed_onto(name, b""))).pages
+    assert text == "Name:"
+    form = form_pdf(b"Ada Lovelace", b"(Ada Lovelace) Tj", b"<</Subtype/FreeText/Rect[9 9 99 99]/Contents(Born 1815)>>")
+    [text] = (await read(reader, form)).pages
+    assert text.split() == ["Name:", "Ada", "Lovelace", "Born", "1815"]
 
 
 async def test_a_field_that_is_longer_than_its_page_is_read_to_its_end(reader: Any) -> None:

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -170,16 +171,20 @@ class Client:
         """Returns once a stored document has all its vectors: a question about it is told of none to come.
 
         Of the last few nothing is told, but each question waits half a second for them: several in a row are as good.
+        They are made with what the machine has to spare, so patience is counted from the last that came.
         """
-        quiet = 0
-        async with asyncio.timeout(PATIENCE_S):
-            while quiet < 10:
-                await self.send(message="hello", type="chat", unique_id="settle", stream=True, documents=[document])
-                frames = await self.until("done")
-                is_told = any(frame["type"] == "progress" and frame["done"] < frame["total"] for frame in frames)
-                quiet = 0 if is_told else quiet + 1
-                if is_told:
-                    await asyncio.sleep(0.05)
+        quiet, made = 0, -1
+        until = time.monotonic() + PATIENCE_S
+        while quiet < 10:
+            await self.send(message="hello", type="chat", unique_id="settle", stream=True, documents=[document])
+            frames = await self.until("done")
+            told = [frame["done"] for frame in frames if frame["type"] == "progress" and frame["done"] < frame["total"]]
+            quiet = 0 if told else quiet + 1
+            if told:
+                if told[-1] != made:
+                    made, until = told[-1], time.monotonic() + PATIENCE_S
+                assert time.monotonic() < until, f"no vector came for {PATIENCE_S} seconds"
+                await asyncio.sleep(0.05)
 
 
 def pages_of(answer: dict[str, Any]) -> list[int | None]:

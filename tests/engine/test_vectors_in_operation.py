@@ -39,11 +39,11 @@ async def counts(client: Client, document: str) -> tuple[int, int] | None:
 async def test_an_engine_killed_while_it_makes_vectors_goes_on_with_the_rest(data: Path, tmp_path: Path) -> None:
     with Engine(data, socket=tmp_path / "e.sock") as engine:
         async with engine.open(v1=True) as client:
-            document = await client.store(long_document(30, "bolts"))
+            document = await client.store(long_document(26, "bolts"))
             while (before := await counts(client, document)) is not None and before[0] == 0:
                 await asyncio.sleep(0.02)
         engine.process.kill()
-    assert before is not None, "the vectors of 30 pages cannot be there yet"
+    assert before is not None, "the vectors of 26 pages cannot be there yet"
     size = _size(data / "vectors")
     with Engine(data, socket=tmp_path / "e.sock") as engine:
         async with asyncio.timeout(60):  # nobody asks about it: the new engine begins by itself, where the other was
@@ -54,7 +54,7 @@ async def test_an_engine_killed_while_it_makes_vectors_goes_on_with_the_rest(dat
             assert after is None or before[0] < after[0]
             await client.settle(document)
             answer = await client.ask(BY_MEANING, documents=[document])
-            assert answer["message"] == f"The document says: “{LEAVE}” (page 30)"
+            assert answer["message"] == f"The document says: “{LEAVE}” (page 26)"
         assert engine.stop() == ""
 
 
