@@ -31,9 +31,7 @@ from benchmarks.processes import Pinned, inherited_environment
 from benchmarks.reading_run import FIRST_PAGE, FileRead, Run, Task, load_run, save
 
 POOL, POOL_ON_ALL, PYPDF2, PDFIUM = "pool", "pool on all cores", "PyPDF2", "pypdfium2"
-ROUNDS = 2
-LONG_ROUNDS = 3
-FIRST_ROUNDS, QUICK_FIRST_ROUNDS = 5, 2
+ROUNDS, QUICK_ROUNDS = 5, 2
 FIRST_TIMES = 10
 """Measurements of a first page in each round's processes."""
 HANG_S, QUICK_HANG_S = 20.0, 5.0
@@ -76,7 +74,7 @@ def first_page(bench: Bench) -> list[Figure]:
     path = _long_file(bench, pages=1000, plain=False)
     task = Task([path] * FIRST_TIMES, FIRST_PAGE, LONG_LIMIT_S)
     files: dict[str, list[FileRead]] = {POOL: [], PYPDF2: []}
-    for turn in range(QUICK_FIRST_ROUNDS if bench.quick else FIRST_ROUNDS):
+    for turn in range(_rounds(bench)):
         for reader in _in_turn(turn, (POOL, PYPDF2)):
             files[reader] += _run(bench, reader, task).files
         bench.say(f"  round {turn + 1}: " + ", ".join(f"{name} {_least_ms(files[name]):.1f} ms" for name in files))
@@ -115,9 +113,9 @@ def _public_files(bench: Bench) -> list[Figure]:
     first = [file for file in everything[PYPDF2].files if file.name in read[POOL] & read[PYPDF2]]
     rates = _Rates({PYPDF2: [_rate_of(first)]})
     task = Task(both, limit_s=limit_s)
-    for turn in range(ROUNDS):
+    for turn in range(_rounds(bench)):
         for reader in _in_turn(turn, (POOL, POOL_ON_ALL, PYPDF2, PDFIUM)):
-            if len(rates.of.get(reader, [])) < ROUNDS:
+            if len(rates.of.get(reader, [])) < _rounds(bench):
                 rates.add(reader, _run(bench, reader, task))
     detail = f"the {len(both)} of {len(files)} files that both read; of all files: " + "; ".join(
         (_came_of(POOL, everything[POOL]), _came_of(PYPDF2, everything[PYPDF2]))
@@ -134,7 +132,7 @@ def _long_files(bench: Bench) -> list[Figure]:
     ):
         task = Task([_long_file(bench, pages=pages, plain=plain)], limit_s=LONG_LIMIT_S)
         rates = _Rates({})
-        for turn in range(LONG_ROUNDS):
+        for turn in range(_rounds(bench)):
             for reader in _in_turn(turn, (POOL, POOL_ON_ALL, PYPDF2, PDFIUM)):
                 rates.add(reader, _run(bench, reader, task))
         if any(rate.pages != pages for found in rates.of.values() for rate in found):
@@ -203,6 +201,10 @@ def _rate_of(files: Iterable[FileRead]) -> _Rate:
 
 def _least_ms(files: Iterable[FileRead]) -> float:
     return 1000 * min(file.seconds for file in files)
+
+
+def _rounds(bench: Bench) -> int:
+    return QUICK_ROUNDS if bench.quick else ROUNDS
 
 
 def _in_turn(turn: int, readers: Sequence[str]) -> Sequence[str]:

@@ -17,12 +17,11 @@ _NEVER = re.compile(f"[{_INVISIBLE}]")
 _SMALL_CAPITALS = re.compile(f"[{_SMALL}]")
 _TO_CLEAN = re.compile(f"[\r{_ENDS}{_INVISIBLE}{_SMALL}]")
 """All of the above: one look for it saves most pages five."""
-_ASCII_TO_CLEAN = re.compile("[\x00-\x08\x0b-\x1f\x7f]")
-"""The same in ASCII, where it is quicker."""
 _RUBBISH = re.compile(
     "[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ue000-\uf72f\uf73a-\uf760\uf77b-\uf8ff\ufffd\uffff]"
 )
-_GLYPH_NAMES = re.compile(r"(?:/[A-Za-z]{1,2}[0-9]{1,5}\s?){2,}")
+_GLYPH_NAME = r"/[A-Za-z]{1,2}[0-9]{1,5}\s?"
+_GLYPH_NAMES = re.compile(f"{_GLYPH_NAME}(?:{_GLYPH_NAME})+")  # begins with a character, which is quick to find
 """What PyPDF2 gives for a font's own characters: "/g936/g1007/c45"."""
 
 
@@ -33,7 +32,7 @@ def clean(text: str) -> str:
     hyphen stays where the second half begins with anything but a small letter, as in "COVID-19".
     """
     text = text.replace("\r\n", "\n")
-    if (_ASCII_TO_CLEAN if text.isascii() else _TO_CLEAN).search(text):
+    if not _is_plain(text) and _TO_CLEAN.search(text):
         text = _HYPHEN.sub(lambda match: "" if match[1].islower() else "-", text)
         text = _SMALL_CAPITALS.sub(lambda match: chr(ord(match[0]) - 0xF700), text)
         text = _LINE_ENDS.sub("\n", text)
@@ -59,5 +58,13 @@ def is_garbled(text: str) -> bool:
 
     That is what a font without a usable character map leaves behind. To be asked before `clean`.
     """
-    rubbish = len(_RUBBISH.findall(text)) + sum(len(names) for names in _GLYPH_NAMES.findall(text))
+    may_be = "\ufffd" in text or not _is_plain(text.replace("\r\n", "\n"))
+    rubbish = len(_RUBBISH.findall(text)) if may_be else 0
+    rubbish += sum(map(len, _GLYPH_NAMES.findall(text)))
     return rubbish > 0 and 5 * rubbish > len(text) - sum(map(str.isspace, text)) > 0
+
+
+def _is_plain(text: str) -> bool:
+    """Whether there are only printable characters and LF, as on most pages, where it takes half as long as to look for
+    what else there is: all that is cleaned away counts as not printable, and of rubbish all but U+FFFD."""
+    return text.replace("\n", "").isprintable()

@@ -6,6 +6,7 @@ server itself.
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import ctypes
 import itertools
@@ -195,7 +196,7 @@ def _text(page: Any) -> str:
         # A character may take two, and a zero ends them. A power of two, because ctypes makes a type for each length.
         buffer = (ctypes.c_ushort * (1 << (2 * count).bit_length()))()
         written = pdfium_c.FPDFText_GetText(text_page, 0, count, buffer)
-        return bytes(memoryview(buffer)[: written - 1]).decode("utf-16-le", errors="ignore") if written else ""
+        return codecs.utf_16_le_decode(memoryview(buffer)[: written - 1], "ignore")[0] if written else ""
     finally:
         pdfium_c.FPDFText_ClosePage(text_page)
 
