@@ -179,7 +179,7 @@ def describe_text(document: Document, reading: Reading, password: str | None) ->
     """Fills in what reading a document showed, and where its text is kept."""
     document.pages, document.characters = len(reading.pages), reading.characters
     if password and reader.known(document.sha256) is None:  # it could not be read without the password
-        document.text_name = store.text_name(document.sha256, reader.current_limits(), password)
+        document.text_name = reader.text_name(document.sha256, password)
         document.content_id = hashlib.sha256(document.text_name.encode()).hexdigest()
 
 

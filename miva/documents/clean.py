@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Sequence
 
 _ENDS = "\x0b\x0c\x85\u2028\u2029"
 _INVISIBLE = (
@@ -40,6 +41,15 @@ def clean(text: str) -> str:
     if " \n" in text or "\t\n" in text or text.endswith((" ", "\t")):
         text = "\n".join([line.rstrip(" \t") for line in text.split("\n")])
     return text.strip("\n")
+
+
+def with_added(text: str, added: Sequence[str]) -> str:
+    """A page's cleaned text and below it what was typed onto the page or filled in, where it is not there already."""
+    if not added:
+        return text
+    there = "".join(text.split())
+    missing = [one for one in map(clean, added) if "".join(one.split()) not in there]
+    return "\n".join(filter(None, [text, *missing]))
 
 
 def letters(text: str) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 
 from miva.protocol import errors
 
-from .clean import has_letters, letters
+from .clean import has_letters, letters, with_added
 from .limits import Limits
 from .outline import Bookmark, bookmarks
 from .slot import Slot
@@ -60,6 +60,7 @@ class _Pages:
     garbled: set[int] = field(default_factory=set)
     scans: set[int] = field(default_factory=set)
     failed: set[int] = field(default_factory=set)
+    added: dict[int, list[str]] = field(default_factory=dict)
 
     @property
     def are_all_there(self) -> bool:
@@ -78,6 +79,8 @@ class _Pages:
         for name, pages in marks.items():
             if event.get(name):
                 pages.add(index)
+        if added := event.get("added"):
+            self.added[index] = [str(one) for one in added]
 
 
 _NOT_FINAL = (errors.BrokenPdf, errors.ExtractionMemory, errors.ExtractionTimeout, errors.Internal)
@@ -179,7 +182,8 @@ def _second_opinion(
     if problem is not None:
         usable = second.garbled.isdisjoint(second.texts) or len(second.garbled) * 2 < len(second.texts)
         return (second, None) if usable and any(map(letters, second.texts.values())) else first
-    for index, text in second.texts.items():
+    for index, seen in second.texts.items():
+        text = with_added(seen, pages.added.get(index, ()))
         if index not in second.garbled and letters(text) > letters(pages.texts.get(index, "")):
             pages.texts[index] = text
             pages.doubtful.discard(index)

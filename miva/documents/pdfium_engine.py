@@ -21,7 +21,7 @@ import pypdfium2
 import pypdfium2.raw as pdfium_c
 
 from . import outline
-from .clean import clean, has_letters, is_garbled
+from .clean import clean, has_letters, is_garbled, with_added
 from .limits import Limits
 from .outline import Bookmark
 from .refusal import LOCKED_FOR_GOOD, Refusal, too_much_text
@@ -54,8 +54,9 @@ def read(
     """Sends the page count and then every page (those of `job["pages"]` where it is a list) as it is read.
 
     A page event says whether the page is `doubtful` (empty or garbled although there seems to be text, so that another
-    extractor may do better) and whether it is a `scan`. Returns the bookmarks that lead to a page. The document is
-    closed `afterwards`: whatever pdfium may do then costs nobody a word. Raises Refusal.
+    extractor may do better), what was `added` to such a page by hand, and whether it is a `scan`. Returns the bookmarks
+    that lead to a page. The document is closed `afterwards`: whatever pdfium may do then costs nobody a word. Raises
+    Refusal.
     """
     document, locked = open_document(fd, job.get("password"))
     afterwards.callback(document.close)
@@ -76,7 +77,7 @@ def read(
     wanted: Iterable[int] = range(count) if job.get("pages") is None else job["pages"]
     for index in wanted:
         text, facts = _read_page(document, index)
-        budget -= len(text)
+        budget -= len(text) + sum(map(len, facts.get("added", ())))
         if budget < 0:
             raise Refusal("file_too_large", too_much_text(limits.max_characters))
         is_awaited = is_first and count > 1
@@ -135,25 +136,26 @@ def _mapped(fd: int, size: int) -> Any:
     return (ctypes.c_ubyte * size).from_buffer(mmap.mmap(fd, size, access=mmap.ACCESS_COPY))
 
 
-def _read_page(document: Any, index: int) -> tuple[str, dict[str, bool]]:
+def _read_page(document: Any, index: int) -> tuple[str, dict[str, Any]]:
     page = _Page(document, index)
     if not page.raw:
         return "", {"doubtful": True, "failed": True}
     try:
-        raw, typed = _text(page.raw), list[str]()
+        raw, values, typed = _text(page.raw), list[str](), list[str]()
         if pdfium_c.FPDFPage_GetAnnotCount(page.raw) > 0:
             values, typed = _annotated(document, page.raw)
             if document.formenv:
                 raw = _with_form_fields(page, raw, values)
         text = clean(raw)
         if is_garbled(raw):
-            facts = {"doubtful": True, "garbled": True}
+            # Whoever reads the page better may know nothing of what was added to it.
+            facts = {"doubtful": True, "garbled": True, "added": [*values, *typed]}
         elif has_letters(text, FEW_LETTERS):
             facts = {}
         else:
             scan, drawn = _looks(page.raw)
-            facts = {"scan": scan, "doubtful": not scan and not text and drawn}
-        return (_with_what_was_typed(text, typed) if typed else text), facts
+            facts = {"scan": scan, "doubtful": not scan and not text and drawn, "added": typed}
+        return with_added(text, typed), facts
     finally:
         page.close()
 
@@ -232,13 +234,6 @@ def _fuller(flat: str, listed: str) -> str:
     wanted = Counter("".join(listed.casefold().split()))
     lost = wanted - Counter(flat.casefold())
     return flat if 4 * lost.total() <= wanted.total() else listed
-
-
-def _with_what_was_typed(text: str, typed: Iterable[str]) -> str:
-    """A page's text and below it what was typed onto the page, where it is not there already (it was flattened)."""
-    there = "".join(text.split())
-    missing = [one for one in map(clean, typed) if "".join(one.split()) not in there]
-    return "\n".join(filter(None, [text, *missing]))
 
 
 def _annotated(document: Any, page: Any) -> tuple[list[str], list[str]]:

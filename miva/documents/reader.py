@@ -31,6 +31,7 @@ from .temporary import TemporaryFolder
 __all__ = [
     "Listener", "Original", "Reading", "Received", "files_read", "forget", "is_kept", "keep", "keep_original", "known",
     "original", "read", "read_base64", "read_chunks", "receive_base64", "receive_chunks", "start", "stop",
+    "text_name",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -149,12 +150,18 @@ def keep(file: Received) -> None:
 
 def known(sha256: str) -> Reading | None:
     """The text of a file that was read before and is not locked with a password; blocks for as long as a disk does."""
-    return store.load(store.text_name(sha256, current_limits()))
+    return store.load(text_name(sha256))
 
 
 def is_known(sha256: str) -> bool:
     """Whether `known` has the text, without reading it; blocks for as long as a disk does."""
-    return store.holds(store.text_name(sha256, current_limits()))
+    return store.holds(text_name(sha256))
+
+
+def text_name(sha256: str, password: str | None = None) -> str:
+    """Where the storage has the text of a file, or will have it; that which the password opens, where one is given."""
+    running = _running  # reads as the settings were when it started, and without a program that came later
+    return store.text_name(sha256, running.limits if running is not None else current_limits(), password)
 
 
 def _decode_in_pool(content: str, name: str, declared: str) -> Future[Received]:

@@ -32,7 +32,7 @@ from .outline import Bookmark, bookmarks
 
 log = logging.getLogger(__name__)
 
-READER_VERSION = 5
+READER_VERSION = 6
 """Raise it when the same file would now be read differently."""
 _CACHED_CHARACTERS = 16_000_000
 MOST_LOOKS = 3

@@ -2,7 +2,7 @@
 
 A job is `{"kind": "pdf" | "ocr" | "text" | "base64", …}` with the file's descriptor. Events are `{"event": "form"}`
 where a PDF has one, `{"event": "count", "pages"}` and, with the page's text, `{"event": "page", "index", "doubtful",
-"scan"}`. The end is `{"event": "end", …}`, `{"event": "refused", "code", "message"}` or
+"garbled", "failed", "scan", "added"}`. The end is `{"event": "end", …}`, `{"event": "refused", "code", "message"}` or
 `{"event": "trouble", "trace"}`.
 """
 

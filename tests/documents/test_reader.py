@@ -131,6 +131,7 @@ async def test_a_damaged_kept_text_is_made_again(reader: Any, data_dir: Path) ->
 
 async def test_a_changed_setting_means_the_file_is_read_again(reader: Any, settings: Any) -> None:
     reading = await read(reader, make_pdf(["text"]))
+    reader.stop()
     settings.MIVA_PDF_ENGINES = ("pypdf2",)
     assert reader.known(reading.sha256) is None
 
@@ -213,6 +214,19 @@ async def test_a_needless_password_is_ignored(reader: Any) -> None:
     assert (await read(reader, only_owner)).pages == ("may be read",)
 
 
+async def test_a_program_for_scans_that_is_installed_later_makes_nothing_unknown(
+    reader: Any, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.MIVA_OCR = "auto"
+    monkeypatch.setenv("PATH", str(tmp_path))
+    reading = await read(reader, make_pdf(["read without it"]))
+    (tmp_path / "tesseract").write_text("#!/bin/sh\n")
+    (tmp_path / "tesseract").chmod(0o755)
+    assert reader.current_limits().tesseract
+    assert reader.known(reading.sha256) == reading
+    assert reader.is_known(reading.sha256)
+
+
 async def test_pypdf2_alone_reads_and_knows_passwords(reader: Any, settings: Any) -> None:
     settings.MIVA_PDF_ENGINES = ("pypdf2",)
     assert (await read(reader, make_pdf(["by the other"]))).extractor == "pypdf2"
@@ -238,6 +252,13 @@ async def test_pypdf2_reads_a_page_that_gives_pdfium_nothing(reader: Any, settin
     reader.stop()
     settings.MIVA_PDF_ENGINES = ("pdfium",)
     assert (await read(reader, data)).pages == ("first", "")
+
+
+async def test_what_was_typed_onto_a_page_that_only_pypdf2_reads_is_kept(reader: Any) -> None:
+    page = typed_onto(b"BT /F1 12 Tf 50 695 Td (Invoice) Tj ET", b"/Contents(Paid on Monday.)")
+    damaged = page.replace(b"\n5 0 obj\n", b"\n5 x obj\n")
+    assert damaged != page
+    assert (await read(reader, damaged)).pages == ("Invoice\nPaid on Monday.",)
 
 
 @pytest.mark.parametrize(
