@@ -7,6 +7,10 @@ import sys
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "epsilon.settings")
 
+from miva.allocator import begin_start, end_of_start
+
+begin_start()
+
 import django
 
 django.setup()
@@ -14,7 +18,6 @@ django.setup()
 from channels.routing import ProtocolTypeRouter
 
 from miva import startup
-from miva.allocator import end_of_start
 from miva.api.asgi import http_application
 from miva.routing import socket_application
 from miva.servers import keep_tokens_out_of_logs, lifespan

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import pytest
 from django.core import mail
 from django.core.cache import caches
 from django.test import Client
+from django.test.client import ClientHandler
 
 from miva import accounts
 from miva.models import User
@@ -19,11 +21,18 @@ PASSWORD = "a long story about pears"
 PATIENCE_S = 10.0
 
 
+@cache
+def _handler(csrf: bool) -> ClientHandler:
+    """One for all callers, as in a server process: each would look for all static files anew."""
+    return ClientHandler(enforce_csrf_checks=csrf)
+
+
 class Api:
     """Calls of one caller: errors of the server come as answers, as they would by network."""
 
     def __init__(self, *, csrf: bool = False, **headers: str) -> None:
-        self.client = Client(raise_request_exception=False, enforce_csrf_checks=csrf)
+        self.client = Client(raise_request_exception=False)
+        self.client.handler = _handler(csrf)
         self.headers = headers
 
     def send(self, method: str, path: str, body: Any = None, **extra: Any) -> Any:

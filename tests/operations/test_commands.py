@@ -217,7 +217,7 @@ def wsgi_server(product: Product) -> Iterator[None]:
 
 
 def test_what_a_server_made_at_its_start_is_no_work_for_the_garbage_collector(tmp_path: Path) -> None:
-    said = "import gc, epsilon.asgi; print(gc.get_freeze_count(), len(gc.get_objects()))"
+    said = "import gc, epsilon.asgi; print(gc.get_freeze_count(), len(gc.get_objects()), gc.isenabled())"
     product = Product(tmp_path)
     done = subprocess.run(
         [sys.executable, "-c", said],
@@ -228,5 +228,7 @@ def test_what_a_server_made_at_its_start_is_no_work_for_the_garbage_collector(tm
         timeout=60,
         check=True,
     )
-    set_aside, looked_at = map(int, done.stdout.split())
+    *counts, enabled = done.stdout.split()
+    set_aside, looked_at = map(int, counts)
     assert set_aside > 50_000 > 10 * looked_at
+    assert enabled == "True"
