@@ -38,8 +38,8 @@ async def settle(document: Document, password: str | None) -> None:
         document = await in_thread(upload_rows.settle, file_threads)(
             document, may_be_known=not password, engine_keeps=may_keep_documents()
         )
-    except parts.TakenOver:  # another process settled it, or it was deleted
-        document_leases.drop(document.pk)
+    except parts.TakenOver:  # another connection's task or process settled it, or it was deleted
+        await in_thread(document_leases.drop_unless_read_here)(document.pk)
     except MivaError as why:
         await library.refuse(document, why)
         if isinstance(why, BadField):

@@ -38,6 +38,13 @@ def drop(document_id: UUID) -> None:
     _held.discard(document_id)
 
 
+def drop_unless_read_here(document_id: UUID) -> None:
+    """The same for who came too late, where no other task of this process reads the document by now."""
+    reading = (Document.Status.READING, Document.Status.INDEXING)
+    if not Document.objects.filter(pk=document_id, worker=lease.WORKER, status__in=reading).exists():
+        drop(document_id)
+
+
 def take(document_id: UUID) -> bool:
     """Makes this process the reader of a document; True also where it is already.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -15,7 +16,7 @@ from uuid import UUID, uuid4
 import pytest
 from django.utils import timezone
 
-from miva import background_reading, document_rows, identity, library, uploads
+from miva import background_reading, document_leases, document_rows, identity, library, uploads
 from miva.documents import reader
 from miva.documents.parts import Part
 from miva.identity import Speaker
@@ -24,6 +25,7 @@ from miva.models import Document, Owner, User
 from miva.protocol import errors
 from miva.protocol.requests import Piece
 from miva.v1_dialogue import V1Dialogue
+from tests.documents.helpers import SECONDS
 from tests.documents.test_reader import encrypted
 from tests.pdfs import make_pdf
 from tests.uploads.conftest import DAY_S, PDF, Sender, upload_of
@@ -94,6 +96,24 @@ async def test_many_connections_with_the_same_file_make_one_document(sender: Sen
     assert len(documents) == 1
     assert (await sender.ended(documents[0].pk)).status == "ready"
     assert sender.files("uploads") == []
+
+
+async def test_a_connection_that_settles_too_late_lets_the_file_be_read(
+    sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two may see the last byte; the one that comes too late took the other's lease, and nobody read the file."""
+    go_on = threading.Event()
+    take = document_leases.take
+
+    def taken_late(id: UUID) -> bool:
+        go_on.wait(SECONDS)
+        return take(id)
+
+    monkeypatch.setattr(document_leases, "take", taken_late)
+    session = await sender.send(PDF)
+    await background_reading.settle(session.document, None)
+    go_on.set()
+    assert (await sender.ended(session.document.pk)).status == "ready"
 
 
 async def test_bytes_that_are_not_the_announced_ones_are_refused_and_may_be_sent_anew(sender: Sender) -> None:
