@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from benchmarks.bench import CORES, ROOT, Bench
 from benchmarks.processes import Pinned, free_port, inherited_environment, memory_of, process_tree, tree_cpu_seconds
@@ -21,9 +22,11 @@ _LOOK_S = 0.5
 
 @dataclass(slots=True)
 class Running:
-    """A product that takes questions at `url`; `roots` are the processes whose trees it is, the server's first."""
+    """A product that takes questions at `url`, and its engine at the Unix socket `engine`; `roots` are the processes
+    whose trees it is, the server's first."""
 
     url: str
+    engine: Path
     roots: tuple[int, ...]
     peak: int = 0
     """The most bytes that all of them were seen to hold at once (proportional set sizes, twice a second)."""
@@ -80,7 +83,8 @@ def product(bench: Bench, database: str, settings: Mapping[str, str] | None = No
         command = [sys.executable, "manage.py", "serve"]
         served = stack.enter_context(Pinned(command, core=CORES, log=log, environment=environment, cwd=ROOT))
         served.wait_for_port(port)
-        running = Running(f"ws://127.0.0.1:{port}/ws/chat/", (served.process.pid, *roots))
+        engine = folder / "data" / "engine" / "engine.sock"
+        running = Running(f"ws://127.0.0.1:{port}/ws/chat/", engine, (served.process.pid, *roots))
         stack.enter_context(_watched(running))
         try:
             yield running

@@ -12,6 +12,7 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, wait
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,7 @@ class Meaning:
         self._lock = threading.Lock()
         self._kept: OrderedDict[bytes, NDArray[np.float32]] = OrderedDict()
         self._forgotten = 0
+        self._coming: dict[bytes, Future[None]] = {}
 
     @property
     def dimension(self) -> int:
@@ -48,7 +50,8 @@ class Meaning:
         forgotten = self._forgotten
 
         def embed(texts: Sequence[str]) -> Vectors | None:
-            keys = [hashlib.blake2b(text.encode(errors="replace"), digest_size=16).digest() for text in texts]
+            keys = [_key(text) for text in texts]
+            wait(filter(None, map(self._coming.get, keys)), EMBED_S)
             known = self._find(keys)
             missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in known}
             if missing:
@@ -59,6 +62,20 @@ class Meaning:
             return np.stack([known[key] for key in keys]) if keys else np.zeros((0, DIMENSION), np.float32)
 
         return embed
+
+    def expect(self, text: str, loop: asyncio.AbstractEventLoop) -> None:
+        """Begins with a text that a thread is about to ask for; to be called in the thread of `loop`."""
+        key = _key(text)
+        if self.dimension and key not in self._coming and not self._find([key]):
+            self._coming[key] = asyncio.run_coroutine_threadsafe(self._expected(key, text, self._forgotten), loop)
+
+    async def _expected(self, key: bytes, text: str, forgotten: int) -> None:
+        try:
+            self._keep([key], await self._queue.question([text]), forgotten)
+        except Exception as why:  # whoever asks for it tries again, and tells
+            logger.debug("A question could not be embedded ahead (%r)", why)
+        finally:
+            del self._coming[key]
 
     def forget(self) -> None:
         """Keep nothing of what was embedded so far."""
@@ -93,3 +110,7 @@ class Meaning:
             while len(self._kept) > MOST_KEPT:
                 self._kept.popitem(last=False)
         return made
+
+
+def _key(text: str) -> bytes:
+    return hashlib.blake2b(text.encode(errors="replace"), digest_size=16).digest()

@@ -39,6 +39,11 @@ class Found:
         return self.relevance >= 0.5
 
 
+def as_embedded(question: str, context: str = "") -> str:
+    """The text whose meaning stands for a question behind an earlier one."""
+    return f"{one_line(context)} {one_line(question)}".strip()
+
+
 def find(question: str, documents: Sequence[Asked], embed: Embed, context: str = "") -> Found:
     """What speaks about the question; the terms of `context`, an earlier question, count less.
 
@@ -47,7 +52,7 @@ def find(question: str, documents: Sequence[Asked], embed: Embed, context: str =
     weights = {term: 1.0 for term in query_terms(topic(question)) if not (context and term in STOP_WORDS)}
     for term in query_terms(topic(context)) if context else ():
         weights.setdefault(term, _CONTEXT_WEIGHT)
-    vector = embed([f"{one_line(context)} {one_line(question)}".strip()]) if is_latin(question) else None
+    vector = embed([as_embedded(question, context)]) if is_latin(question) else None
     definition = definition_of(question)
     chunks, rarity = best_chunks(documents, weights, vector, definition)
     unknown = [term for term in weights if rarity[term].is_unknown]
@@ -56,7 +61,7 @@ def find(question: str, documents: Sequence[Asked], embed: Embed, context: str =
         weights = {meant.get(term, term): weight for term, weight in weights.items()}
         if vector is not None:  # the model knows a misspelt word as little as the index does
             question = _WORD.sub(lambda word: meant.get(fold(word[0]).lower(), word[0]), question)
-            vector = embed([f"{one_line(context)} {one_line(question)}".strip()])
+            vector = embed([as_embedded(question, context)])
         chunks, rarity = best_chunks(documents, weights, vector, definition)
     value = {term: rarity[term].idf * weight for term, weight in weights.items()}
     for_figure = figures.asks_for_one(question)

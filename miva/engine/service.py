@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 from typing import ParamSpec, TypeVar
 
@@ -19,10 +19,12 @@ from miva.engine.frames import FrameError, Question
 from miva.engine.intake import Intake, Report
 from miva.engine.llm.task import Excerpt, Message
 from miva.engine.meaning import Meaning
+from miva.engine.overview import is_overview
 from miva.engine.prose import Speaker
+from miva.engine.search import as_embedded
 from miva.engine.stores.base import Index, Library, StoreError, VectorStore
 from miva.engine.stores.matrix_vectors import VectorsInMemory
-from miva.engine.text import one_line
+from miva.engine.text import MAX_QUESTION, is_latin, one_line
 from miva.engine.vectoriser import Vectoriser, to_its_end
 
 logger = logging.getLogger("miva.engine")
@@ -200,9 +202,10 @@ class Service:
         async with self._descriptors.taken(len(question.documents)):
             documents: list[Asked] = []
             try:
-                for document in question.documents:
-                    documents.append(await self._asked(document, question.names.get(document)))
-                yield documents
+                with ExitStack() as answering:
+                    for document in question.documents:
+                        documents.append(await self._asked(document, question.names.get(document), answering))
+                    yield documents
             finally:
                 opened = [document.index for document in documents if document.vectors is self._vectors]
                 # Beside the event loop: a thread may still be reading for a question that was cancelled.
@@ -224,7 +227,8 @@ class Service:
         except TimeoutError:
             return await self._missing(documents)
 
-    async def _asked(self, document: str, name: str | None) -> Asked:
+    async def _asked(self, document: str, name: str | None, answering: ExitStack) -> Asked:
+        """A document of a question, which is being answered until `answering` is closed."""
         shown = name if name else await self.in_thread(self._library.name, document)
         arriving = dict(self._intakes.get(document, {}))  # first: one that ends meanwhile is kept
         index = await self.in_thread(self._library.open, document)
@@ -236,6 +240,7 @@ class Service:
                 index = await self.in_thread(self._library.open, document)
             if index is None and not arriving[intake].done():
                 read = None if intake.whole else (intake.done, intake.total)
+                answering.enter_context(intake.answering())
                 return Asked(document, shown, intake.index, _NO_VECTORS_YET, read=read)
         if index is None:
             raise FrameError(f"{shown} was deleted, or is no longer being sent; send it and ask again.")
@@ -287,6 +292,12 @@ class Service:
             whole = await self.speaker.standing_alone(message, _said(question), question.options)
             return (message, previous) if whole == message else (whole, "")
         return message, previous
+
+    def expect(self, message: str) -> None:
+        """Begins to think about a question whose documents are still being looked for."""
+        question = message[:MAX_QUESTION]
+        if is_latin(question) and not (leans_on_another(question) or is_overview(question)):
+            self._meaning.expect(as_embedded(question), asyncio.get_running_loop())
 
     async def answer(self, message: str, documents: Sequence[Asked], previous: str) -> Answer:
         """The answer to `message` from these documents and in their own words; `previous` as in `standing_alone`."""

@@ -118,6 +118,7 @@ class Session:
         """An answer, and what is to be said of it. Documents are open only in here, while no model is waited for."""
         opening: AbstractAsyncContextManager[list[Asked]]
         if question.documents:
+            self._service.expect(question.message)
             await self._service.here(question, self._need)
             await self._thinking(question)
             message, opening = question.message, self._service.opened(question)

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks import report
 from benchmarks.bench import Bench
-from benchmarks.evaluation import asking, ingest, pipelines, rows, store_sizes, stores, verdicts
+from benchmarks.evaluation import asking, engine_door, ingest, pipelines, rows, store_sizes, stores, verdicts
 from benchmarks.evaluation.__main__ import texts_of
 from benchmarks.evaluation.ingest import Ingest, Query
 from benchmarks.evaluation.long_document import long_document
@@ -75,6 +75,7 @@ def test_the_product_is_asked_and_its_answers_are_scored(bench: Bench, whole: Ev
     with product(bench, SQLITE) as running:
         outcome = asyncio.run(asking.ask_everything(bench, running, whole, texts))
         taken = asyncio.run(ingest.take_in(running, document))
+        sent = asyncio.run(engine_door.ask_while_sending(running.engine, [long_document(texts, 80, seed=2)]))
     assert [len(part.asked) for part in (outcome.one, outcome.store, outcome.off, outcome.near)] == [2, 2, 2, 1]
     row = rows.of_product(outcome, MiniLM())
     assert (row.one.pages, row.store.pages) == ((100, 100, 100), (100, 100, 100))
@@ -88,6 +89,9 @@ def test_the_product_is_asked_and_its_answers_are_scored(bench: Bench, whole: Ev
     assert taken.first_answer_s > 0
     assert 0 < taken.ready_s <= taken.indexed_s
     assert taken.query.right == 100
+    assert (sent.pages, 1 <= sent.sent <= 80) == (80, True)
+    assert 0 < sent.first_answer_s < sent.indexed_s
+    assert verdicts.of_engine(sent).value == sent.first_answer_s / sent.indexed_s
 
 
 def test_other_pipelines_find_pages_too(bench: Bench, whole: EvaluationSet) -> None:

@@ -1,6 +1,6 @@
-"""Embedding beside everything else: questions at once, documents in fair turns, in two threads with one model.
+"""Embedding beside everything else: questions at once, documents in fair turns, in a few threads with one model.
 
-The second thread has a lower priority, for good: a thread may lower its own without asking, and not raise it again. So
+The last thread has a lower priority, for good: a thread may lower its own without asking, and not raise it again. So
 a question waits for no document, and on a machine with nothing to spare it has nine tenths of a core.
 """
 
@@ -30,6 +30,10 @@ State = Literal["loading", "loaded", "missing"]
 TURN_TEXTS = 16
 """Texts of one document in a turn; with chunks of 128 tokens about 120 ms of CPU with int8, 380 ms with float32."""
 
+_ANSWERING = 2
+"""Threads for questions, on a machine with so many processors: what one question has to read is shared by them."""
+_SHARED_CHARACTERS = 200
+"""What a thread is given of a question at least; a run of the model for less costs more than it spares."""
 _BACKGROUND_NICE = 10
 _CLOSING_S = 5.0
 
@@ -56,10 +60,10 @@ class EmbeddingQueue:
         self._changed = threading.Condition()  # guards all of this
         self._questions: deque[Job] = deque()
         self._turns = Turns()
-        self._threads = [
-            threading.Thread(target=self._answer_questions, name="embed-questions", daemon=True),
-            threading.Thread(target=self._take_turns, name="embed-documents", daemon=True),
-        ]
+        self._answering = min(_ANSWERING, _processors())
+        work = [self._load_and_answer, *[self._answer_questions] * (self._answering - 1)]
+        self._threads = [threading.Thread(target=one, name="embed-questions", daemon=True) for one in work]
+        self._threads.append(threading.Thread(target=self._take_turns, name="embed-documents", daemon=True))
         for thread in self._threads:
             thread.start()
 
@@ -84,12 +88,21 @@ class EmbeddingQueue:
         Waits for the model while it loads (ask `state` first where that is too long). Cancelling the wait stops the
         work. Raises `ModelMissing` and `QueueClosed`.
         """
-        job = Job(texts)
+        shares = _shares(texts, self._answering)
+        jobs = [Job([texts[place] for place in places]) for places in shares]
         with self._changed:
             self._check_open()
-            self._questions.append(job)
+            self._questions.extend(jobs)
             self._changed.notify_all()
-        return await asyncio.wrap_future(job.future)
+        vectors = np.empty((len(texts), DIMENSION), np.float32)
+        try:
+            parts = await asyncio.gather(*(asyncio.wrap_future(job.future) for job in jobs))
+        finally:
+            for job in jobs:  # where one failed or nobody waits any more
+                job.future.cancel()
+        for places, rows in zip(shares, parts, strict=True):
+            vectors[places] = rows
+        return vectors
 
     def ingest(self, texts: Sequence[str], *, key: Hashable = None) -> Future[Vectors]:
         """The vectors of a document's texts, in their order, when its turns have come: float32 [texts, 384].
@@ -132,8 +145,13 @@ class EmbeddingQueue:
         for job in waiting:
             job.fail(error)
 
+    def _load_and_answer(self) -> None:
+        """The first thread: loads the model, then does as the others that answer questions."""
+        self._load_embedder()
+        self._answer_questions()
+
     def _answer_questions(self) -> None:
-        """The first thread: loads the model, then embeds questions in the order they came."""
+        """Embeds questions in the order they came."""
         embedder = self._loaded()
         while embedder is not None:
             with self._changed:
@@ -144,6 +162,12 @@ class EmbeddingQueue:
             self._work(embedder, job, len(job.texts))
 
     def _loaded(self) -> Embedder | None:
+        """The embedder, once it is known whether there is one."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or self._state != "loading")
+            return self._embedder
+
+    def _load_embedder(self) -> None:
         try:
             embedder = self._load(self._folder)
         except Exception as error:
@@ -156,19 +180,16 @@ class EmbeddingQueue:
                     logger.warning("%s Until then documents are found by their words alone.", self._reason)
                 self._changed.notify_all()
             self._fail_waiting(ModelMissing(self._reason))
-            return None
+            return
         with self._changed:
             self._embedder = embedder
             self._state = "loaded"
             self._changed.notify_all()
-        return embedder
 
     def _take_turns(self) -> None:
-        """The second thread: documents, a turn each."""
+        """The last thread: documents, a turn each."""
         _run_in_the_background()
-        with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._state != "loading")
-            embedder = self._embedder
+        embedder = self._loaded()
         while embedder is not None:
             with self._changed:
                 self._changed.wait_for(lambda: self._closed or self._turns)
@@ -198,6 +219,26 @@ class EmbeddingQueue:
             return False
         job.finish(np.concatenate(job.parts))
         return True
+
+
+def _shares(texts: Sequence[str], most: int) -> list[list[int]]:
+    """The places of texts, shared out so that each share takes about as long: texts of like length in one share.
+
+    There is at least one share, and no more of them than are worth their while.
+    """
+    whole = sum(map(len, texts))
+    shares: list[list[int]] = [[] for _ in range(max(1, min(most, whole // _SHARED_CHARACTERS)))]
+    before = 0
+    for place in sorted(range(len(texts)), key=lambda place: len(texts[place])):
+        middle = before + len(texts[place]) / 2
+        shares[min(int(middle * len(shares) / max(1, whole)), len(shares) - 1)].append(place)
+        before += len(texts[place])
+    return [sorted(share) for share in shares if share] or [[]]
+
+
+def _processors() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def _why_missing(error: Exception) -> str:

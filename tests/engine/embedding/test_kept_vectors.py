@@ -61,6 +61,42 @@ async def test_a_question_that_was_begun_before_leaves_nothing_of_what_is_forgot
         assert not kept._kept
 
 
+async def test_what_is_begun_ahead_is_made_once(gated: Gated) -> None:
+    with running(lambda _: gated) as queue:
+        kept = Meaning(queue)
+        for _ in range(2):
+            kept.expect(TEXTS[1], asyncio.get_running_loop())
+        assert (await embedded(kept, TEXTS[1:2])) is not None
+        kept.expect(TEXTS[1], asyncio.get_running_loop())
+        assert (await embedded(kept, TEXTS[1:2])) is not None
+        assert gated.asked == [TEXTS[1:2]]
+        assert not kept._coming
+
+
+async def test_what_fails_ahead_is_made_when_it_is_asked_for(gated: Gated, monkeypatch: pytest.MonkeyPatch) -> None:
+    with running(lambda _: gated) as queue:
+        kept = Meaning(queue)
+        failing = asyncio.get_running_loop().create_future()
+        failing.set_exception(RuntimeError("the model fell over"))
+        with monkeypatch.context() as patch:
+            patch.setattr(queue, "question", lambda _: failing)
+            kept.expect("crash", asyncio.get_running_loop())
+            while kept._coming:
+                await asyncio.sleep(0)
+        assert (await embedded(kept, TEXTS[1:2])) is not None
+        assert gated.asked == [TEXTS[1:2]]
+
+
+async def test_what_is_forgotten_while_it_is_begun_ahead_is_not_kept(gated: Gated) -> None:
+    with running(lambda _: gated) as queue:
+        kept = Meaning(queue)
+        kept.expect(TEXTS[1], asyncio.get_running_loop())
+        kept.forget()
+        while kept._coming:
+            await asyncio.sleep(0.001)
+        assert not kept._kept
+
+
 async def test_only_so_many_are_kept_those_used_last(gated: Gated, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(meaning, "MOST_KEPT", 3)
     with running(lambda _: gated) as queue:

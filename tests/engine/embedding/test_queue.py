@@ -15,11 +15,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from miva.engine.embedding import queue as queue_module
 from miva.engine.embedding.model import Embedder
 from miva.engine.embedding.queue import TURN_TEXTS, EmbeddingQueue, QueueClosed
 from miva.engine.embedding.weights import ModelMissing
 
 PATIENCE_S = 60
+SHIPS = [("Alma", 9), ("Berta", 1), ("Cora", 7), ("Dora", 3), ("Elsa", 5)]
 
 
 class Gated(Embedder):
@@ -102,10 +104,32 @@ async def test_a_question_does_not_wait_for_documents(gated: Gated) -> None:
         assert [document.result(PATIENCE_S).shape for document in documents] == [(40, 384)] * 3
 
 
-async def test_questions_are_answered_in_the_order_they_came(gated: Gated) -> None:
+async def test_questions_are_answered_in_the_order_they_came(gated: Gated, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue_module, "_processors", lambda: 1)
     with running(lambda _: gated) as queue:
         await asyncio.gather(*(queue.question([f"question {number}"]) for number in range(20)))
         assert gated.asked == [[f"question {number}"] for number in range(20)]
+
+
+async def test_what_a_question_reads_is_shared_by_two_threads(
+    gated: Gated, embedder: Embedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue_module, "_processors", lambda: 2)
+    sentences = [f"The ship {name} entered the harbour {'again and ' * length}again." for name, length in SHIPS]
+    with running(lambda _: gated) as queue:
+        vectors = await queue.question(sentences)
+    assert sorted(len(texts) for texts in gated.asked) == [2, 3]
+    assert sorted(text for texts in gated.asked for text in texts) == sorted(sentences)
+    alone = np.concatenate([embedder.embed([sentence]) for sentence in sentences])
+    assert (np.argmax(vectors @ alone.T, axis=1) == np.arange(len(sentences))).all(), "each row is its own text's"
+
+
+async def test_a_share_that_fails_fails_the_question(gated: Gated, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue_module, "_processors", lambda: 2)
+    with running(lambda _: gated) as queue:
+        with pytest.raises(RuntimeError, match="fell over"):
+            await queue.question(["crash" + " and more" * 30, "innocent" + " and more" * 60])
+        assert (await queue.question(["and now?"])).shape == (1, 384)
 
 
 def test_documents_take_turns_and_each_keeps_its_order(gated: Gated, embedder: Embedder) -> None:
