@@ -178,6 +178,7 @@ function notice(words) {
 function meet(hello) {
   if (user !== null) meetAgain(hello.user)
   user = hello.user
+  keep()
   hasLoginEnded = false
   limits = hello.limits
   showLimits()
@@ -200,6 +201,7 @@ function showLimits() {
 function forget() {
   navigation.forgetAll()
   user = null
+  keep()
   connectionView.showUser({ name: "", guest: true })
 }
 
@@ -254,6 +256,7 @@ part("example").addEventListener("click", () => composer.suggest(part("example")
 void forgetOldFiles()
 showLimits()
 navigation.begin(user)
+keep() // whose the words are that are typed from now on, whatever loads this page again
 asker.sendWhatCanGo()
 connection.open()
 draw()

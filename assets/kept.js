@@ -31,10 +31,6 @@ export function keptChats() {
   }
 }
 
-export function forgetChats() {
-  sessionStorage.removeItem(KEY)
-}
-
 /** The events by which a kept conversation comes to be known again. */
 export function eventsOf({ conversation, questions, files, dropped = [] }) {
   const asked = questions.map(({ id, message, documents, isOut, stopping }) => ({

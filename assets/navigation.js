@@ -3,7 +3,7 @@
 import { mayExist } from "./chats.js"
 import { newId } from "./dom.js"
 import { isStillThem } from "./hello.js"
-import { eventsOf, forgetChats, keptChats } from "./kept.js"
+import { eventsOf, keptChats } from "./kept.js"
 import { addressOf, labelIn } from "./place.js"
 
 export class Navigation {
@@ -16,7 +16,7 @@ export class Navigation {
 
   /**
    * `actions`: follow(chat) asks the server for what is in a conversation, moved() is called when another one is shown,
-   * notice(words) tells why, forgotten() that what was kept in this tab is somebody else's.
+   * notice(words) tells why, forgotten() that what this tab showed or kept is somebody else's.
    */
   constructor(chats, uploads, { follow, moved, notice, forgotten }) {
     this.#chats = chats
@@ -59,7 +59,7 @@ export class Navigation {
     this.#show(newId())
     for (const { conversation, shelf } of before) this.#forget(conversation, shelf)
     history.replaceState(null, "", addressOf(null))
-    forgetChats()
+    this.#forgotten()
   }
 
   /** Something was told of a conversation, or there is nothing to tell: it need not be waited for any longer. */

@@ -122,6 +122,7 @@ def test_signing_out_elsewhere_takes_the_conversation_off_this_page(
     visitor.drop(("diary.pdf", make_pdf(["Dear diary, the safe opens with 4711."])))
     visitor.ask("What opens the safe?")
     visitor.wait_until("done")
+    page.get_by_label("Your question").fill("And where is the")
     other = Visitor(context.new_page(), product.url)
     other.open()
     other.page.get_by_role("button", name="Sign out").click()
@@ -130,6 +131,47 @@ def test_signing_out_elsewhere_takes_the_conversation_off_this_page(
     expect(page.locator("#notice")).to_have_text("Your login has ended. You are speaking as a guest now.")
     expect(page.locator(".turn")).to_have_count(0)
     expect(page.locator(".chip")).to_have_count(0)
+    expect(page.get_by_label("Your question")).to_have_value("")
+    page.reload()
+    visitor.wait_until_connected()
+    expect(page.get_by_label("Your question")).to_have_value("")
+
+
+def test_what_was_typed_is_gone_after_signing_out_where_nothing_else_was_done(
+    visitor: Visitor, context: BrowserContext
+) -> None:
+    visitor.open()
+    sign_up(visitor, "dora")
+    sign_in(visitor, "dora")
+    tab = Visitor(context.new_page(), visitor.url)
+    page = tab.open()
+    page.get_by_label("Your question").fill("What I had better not")
+    page.reload()
+    tab.wait_until_connected()
+    expect(page.get_by_label("Your question")).to_have_value("What I had better not")
+    page.get_by_role("button", name="Sign out").click()
+    tab.wait_until_connected()
+    expect(page.locator("#speaker")).to_have_text("Guest")
+    expect(page.get_by_label("Your question")).to_have_value("")
+
+
+def test_what_was_typed_is_gone_where_the_page_hears_of_signing_out_before_it_is_loaded_again(visitor: Visitor) -> None:
+    """The socket is told as soon as the login is over, which may be sooner than the browser has the next page."""
+    page = visitor.open()
+    sign_up(visitor, "edna")
+    sign_in(visitor, "edna")
+    page.get_by_label("Your question").fill("What I had better not")
+    page.evaluate(
+        """() => fetch('/accounts/logout/', {
+            method: 'POST',
+            body: new URLSearchParams(new FormData(document.querySelector('#sign-out'))),
+            headers: {'X-CSRFToken': document.cookie.match(/csrftoken=([^;]*)/)[1]},
+        })"""
+    )
+    expect(page.locator("#speaker")).to_have_text("Guest")
+    page.reload()
+    visitor.wait_until_connected()
+    expect(page.get_by_label("Your question")).to_have_value("")
 
 
 def test_where_guests_may_not_chat_a_page_whose_login_ended_asks_to_sign_in_and_looks_only_once(
