@@ -32,17 +32,17 @@ class Intake:
         self.chunks = 0
         """Known once the document has ended and all of it is indexed."""
         self.ended = False
+        self.whole = False
+        """Whether the document has ended and all of it is indexed."""
         self._pool = pool
         self._pending: deque[tuple[int, str]] = deque()
         self._sent = 0
         self._characters = 0
         self._outline: Sequence[Bookmark] = ()
-        self._news = asyncio.Event()
-        self._idle = asyncio.Event()
-        self._idle.set()
-        self._step = asyncio.Event()  # set, and replaced, whenever more is indexed
+        self._changed = asyncio.Event()  # set, and replaced, whenever something of all this has changed
         self._questions = 0
-        self._unasked = asyncio.Event()
+        self._asked_of = 0
+        self._asked_of_all = False
         self._makes_way_s = QUESTIONS_FIRST_S
 
     def add(self, page: int, text: str) -> None:
@@ -52,90 +52,87 @@ class Intake:
             raise FrameError(f"A document may have at most {MAX_CHARACTERS:,} characters.")
         self._pending.append((page, text))
         self._sent += 1
-        self._idle.clear()
-        self._news.set()
+        self._tell()
 
     def end(self, outline: Sequence[Bookmark] = ()) -> None:
         """No page comes after this; `outline` are the document's bookmarks."""
         self._outline = outline
         self.ended = True
-        self._news.set()
-
-    @property
-    def idle(self) -> bool:
-        """Whether every page sent so far is indexed."""
-        return self._idle.is_set()
-
-    @property
-    def whole(self) -> bool:
-        """Whether the document has ended and all of it is indexed."""
-        return self.ended and self.idle
+        self._tell()
 
     @property
     def total(self) -> int:
         """How many pages it will have, as far as is known."""
-        return max(self.pages, self.done + len(self._pending))
-
-    async def settled(self, seconds: float) -> None:
-        """Wait until every page that was sent up to now is indexed, but no longer than `seconds`.
-
-        Pages that come meanwhile are not waited for: they may come faster than they are indexed.
-        """
-        sent, ended = self._sent, self.ended
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                while self.done < sent or (ended and not self.idle):
-                    await self._step.wait()
+        return max(self.pages, self._sent)
 
     @contextlib.contextmanager
     def answering(self) -> Iterator[None]:
-        """While a question is answered from what is here, no more is indexed: it would have half of the processor."""
+        """While a question is answered from the pages that were sent before it, no others are indexed.
+
+        They would have half of the processor, and more would come as fast as they are indexed.
+        """
         self._questions += 1
-        self._unasked.clear()
+        self._asked_of, self._asked_of_all = self._sent, self.ended
+        self._tell()
         try:
             yield
         finally:
             self._questions -= 1
-            if not self._questions:
-                self._unasked.set()
+            self._tell()
+
+    async def settled(self, seconds: float) -> None:
+        """Within `answering`: wait until all pages sent before it are indexed, but no longer than `seconds`."""
+        pages, whole = self._asked_of, self._asked_of_all
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._until(lambda: self.whole or (self.done >= pages and not whole))
 
     async def run(self, report: Report) -> None:
         """Index pages until the document has ended, telling `report(done, total)` in pages after every batch."""
         loop = asyncio.get_running_loop()
-        while self._pending or not self.ended:
+        while True:
+            await self._until(lambda: self._pending or self.ended)
             if not self._pending:
-                self._idle.set()
-                self._news.clear()
-                await self._news.wait()
-                continue
-            if self._questions and self._makes_way_s > 0:
-                await self._make_way()
+                break
+            await self._make_way()
             batch = self._next_batch()
             await loop.run_in_executor(self._pool, self.index.add_pages, batch)
             self.done += len(batch)
-            self._tell_of_a_step()
+            self._tell()
             await report(self.done, self.total)
         if self._outline:
             await loop.run_in_executor(self._pool, self.index.set_outline, self._outline)
         self.chunks = self.index.chunk_count()
-        self._idle.set()
-        self._tell_of_a_step()
+        self.whole = True
+        self._tell()
+
+    def _is_in_the_way(self) -> bool:
+        """Whether all that is asked of is indexed, and nothing else should be just now."""
+        return self._questions > 0 and self._makes_way_s > 0 and self.done >= self._asked_of
 
     async def _make_way(self) -> None:
+        if not self._is_in_the_way():
+            return
         began = time.monotonic()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._makes_way_s):
-                await self._unasked.wait()
+                await self._until(lambda: not self._is_in_the_way())
         self._makes_way_s -= time.monotonic() - began
 
-    def _tell_of_a_step(self) -> None:
-        self._step.set()
-        self._step = asyncio.Event()
+    async def _until(self, holds: Callable[[], object]) -> None:
+        while not holds():
+            await self._changed.wait()
+
+    def _tell(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
 
     def _next_batch(self) -> list[tuple[int, str]]:
         batch: list[tuple[int, str]] = []
         size = 0
-        while self._pending and len(batch) < _BATCH_PAGES and size < _BATCH_CHARACTERS:
+        asked_of = self._asked_of - self.done if self._questions else 0
+        most = min(asked_of, _BATCH_PAGES) if asked_of > 0 else _BATCH_PAGES
+        while self._pending and len(batch) < most and size < _BATCH_CHARACTERS:
             batch.append(self._pending.popleft())
             size += len(batch[-1][1])
         return batch

@@ -21,8 +21,11 @@ cosine alone, for who asks in other words; without a model the coverage. On the 
 0.38 refuses 196 of 200 questions about something else and 2 of 200 that the document answers; when it was chosen, 0.3
 refused 190 and 1, 0.45 refused 198 and 3."""
 _READ_FOR_MEANING = 4
-"""Sentences whose meaning is read, beside the best one of each chunk, 7 in all (the mean): with 6 (8 in all) the public
-set's figures are the same, with 19 within half a per cent; with 3 the answers to 1 in 200 questions are worse."""
+"""Sentences whose meaning is read, beside the best one of each chunk: with 6 the public set's figures are the same,
+with 19 within half a per cent; with 3 the answers to 1 in 200 questions are worse."""
+_WORTH_READING = 0.4
+"""What a sentence must have of the best one's score by words for its meaning to be read. 6 sentences are, where without
+a bound it would be 7 with the same figures on the public set; with 0.5, 1 in 200 answers and pages is worse."""
 _AS_GOOD = 0.9  # of a better chunk's score: a chunk further in front that says the same is cited instead
 _DEFINING = 0.3
 """What a definition adds to a sentence's score, where one is asked for."""
@@ -88,13 +91,14 @@ def best_sentences(
     candidates = _candidates(chunks, value, definition, for_figure, for_list)
     if vector is None or not candidates:
         return _ranked([_by_words(one) for one in candidates])
-    promising = _promising(candidates)
+    promising, others = _promising(candidates)
     readable = [one for one in promising if is_latin(one.passage.text)]
     rows = embed([one_line(one.passage.text) for one in readable])
     if rows is None:
         return _ranked([_by_words(one) for one in candidates])
     by_meaning = [_by_meaning(one, float(cosine)) for one, cosine in zip(readable, rows @ vector[0], strict=True)]
     hits = by_meaning + [_by_words(one) for one in promising if one not in readable]
+    hits += [_by_meaning(one, 0.0) for one in others]  # behind what was read, and by itself no answer
     return _ranked([replace(hit, by_meaning_alone=by_meaning_alone) for hit in hits])
 
 
@@ -169,14 +173,18 @@ def _candidates(
     ]
 
 
-def _promising(candidates: list[_Candidate]) -> list[_Candidate]:
-    """Those whose meaning is worth reading, which is most of what a question costs: the best by their words and their
-    chunk, and the best of each chunk."""
-    best = sorted(candidates, key=lambda one: 0.5 * one.coverage + 0.5 * one.share + _worth(one), reverse=True)
+def _promising(candidates: list[_Candidate]) -> tuple[list[_Candidate], list[_Candidate]]:
+    """The best by their words and their chunk, and the best of each chunk: first those whose meaning is worth reading,
+    which is most of what a question costs, then those that are much worse than the best of all."""
+    scores = {one: 0.5 * one.coverage + 0.5 * one.share + _worth(one) for one in candidates}
+    best = sorted(candidates, key=lambda one: scores[one], reverse=True)
+    top = scores[best[0]]
     of_chunks: dict[int, _Candidate] = {}
     for one in best:
         of_chunks.setdefault(one.rank, one)
-    return list(dict.fromkeys([*best[:_READ_FOR_MEANING], *of_chunks.values()]))
+    promising = list(dict.fromkeys([*best[:_READ_FOR_MEANING], *of_chunks.values()]))
+    bound = min(top, _WORTH_READING * top)
+    return [one for one in promising if scores[one] >= bound], [one for one in promising if scores[one] < bound]
 
 
 def _by_words(one: _Candidate) -> SentenceHit:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from typing import ParamSpec, TypeVar
 
@@ -193,6 +193,15 @@ class Service:
                 f"{self._wait_s:g} seconds. Send them and ask again."
             )
 
+    @contextmanager
+    def answering(self, question: Question) -> Iterator[None]:
+        """While a question is answered, the indexing of its documents that are still being sent makes way."""
+        with ExitStack() as intakes:
+            for document in question.documents:
+                for intake in self._intakes.get(document, ()):
+                    intakes.enter_context(intake.answering())
+            yield
+
     @asynccontextmanager
     async def opened(self, question: Question) -> AsyncIterator[list[Asked]]:
         """The documents that a question names, for as long as something is read of them: each may be an open file.
@@ -202,18 +211,18 @@ class Service:
         async with self._descriptors.taken(len(question.documents)):
             documents: list[Asked] = []
             try:
-                with ExitStack() as answering:
-                    for document in question.documents:
-                        documents.append(await self._asked(document, question.names.get(document), answering))
-                    yield documents
+                for document in question.documents:
+                    documents.append(await self._asked(document, question.names.get(document)))
+                yield documents
             finally:
                 opened = [document.index for document in documents if document.vectors is self._vectors]
                 # Beside the event loop: a thread may still be reading for a question that was cancelled.
                 await to_its_end(asyncio.get_running_loop().run_in_executor(self._closer, _close, opened))
 
     async def _missing(self, documents: Sequence[str]) -> list[str]:
-        held = await self.in_thread(lambda: {d for d in documents if self._library.holds(d)})
-        return [d for d in documents if d not in held and d not in self._intakes]
+        absent = [d for d in documents if d not in self._intakes]
+        held = await self.in_thread(lambda: {d for d in absent if self._library.holds(d)}) if absent else set()
+        return [d for d in absent if d not in held and d not in self._intakes]
 
     async def _await_documents(self, documents: list[str]) -> list[str]:
         """Wait until all of them have come; those that have not even begun to when the time is over."""
@@ -227,11 +236,11 @@ class Service:
         except TimeoutError:
             return await self._missing(documents)
 
-    async def _asked(self, document: str, name: str | None, answering: ExitStack) -> Asked:
-        """A document of a question, which is being answered until `answering` is closed."""
-        shown = name if name else await self.in_thread(self._library.name, document)
+    async def _asked(self, document: str, name: str | None) -> Asked:
         arriving = dict(self._intakes.get(document, {}))  # first: one that ends meanwhile is kept
-        index = await self.in_thread(self._library.open, document)
+        shown, index = await self.in_thread(
+            lambda: (name or self._library.name(document), self._library.open(document))
+        )
         if index is None and arriving:
             intake = max(arriving, key=lambda i: i.done)
             await intake.settled(SETTLE_S)
@@ -240,7 +249,6 @@ class Service:
                 index = await self.in_thread(self._library.open, document)
             if index is None and not arriving[intake].done():
                 read = None if intake.whole else (intake.done, intake.total)
-                answering.enter_context(intake.answering())
                 return Asked(document, shown, intake.index, _NO_VECTORS_YET, read=read)
         if index is None:
             raise FrameError(f"{shown} was deleted, or is no longer being sent; send it and ask again.")

@@ -110,7 +110,8 @@ class Session:
 
     async def _answer(self, question: frames.Question, conversation: Conversation) -> None:
         async with conversation.turn:
-            await self._say(question, *await self._found(question, conversation))
+            with self._service.answering(question):
+                await self._say(question, *await self._found(question, conversation))
 
     async def _found(
         self, question: frames.Question, conversation: Conversation
