@@ -64,7 +64,7 @@ def _unread(bench: Bench, relay: relays.Relay, engine_url: str, shape: Shape) ->
     grown: list[int] = []
     held = ""
     ping_pong(relay.url, bench.load_core, 50)
-    for _ in range(1 if bench.quick else 3):
+    for _ in range(1 if bench.quick else 5):
         before.append(ping_pong(relay.url, bench.load_core, ROUND_TRIPS, pause_s=PAUSE_S))
         resident_before = {pid: resident(pid) for pid in relay.server.pids}
         for pid in resident_before:
