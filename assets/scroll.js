@@ -3,6 +3,7 @@
 import { hasFocus } from "./focus.js"
 
 const NEAR_PX = 48
+const AT_END_PX = 1 // a zoomed page scrolls by parts of a pixel
 const MARGIN_PX = 16
 
 export class Follower {
@@ -41,9 +42,13 @@ export class Follower {
     this.settle()
   }
 
+  /** However little the reader goes up, the end is let go of; whoever comes near it again is taken along again. */
   #look() {
     const { scrollHeight, scrollTop, clientHeight } = this.#box
-    this.#isFollowing = scrollHeight - scrollTop - clientHeight <= NEAR_PX
+    const below = scrollHeight - scrollTop - clientHeight
+    const wentUp = scrollTop < this.#at
+    const cameDown = scrollTop > this.#at
+    this.#isFollowing = below <= AT_END_PX || (below <= NEAR_PX && !wentUp && (cameDown || this.#isFollowing))
     this.#at = scrollTop
     if (this.#isFollowing && hasFocus(this.#toEnd)) this.#left()
     this.#toEnd.hidden = this.#isFollowing

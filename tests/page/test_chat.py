@@ -170,6 +170,26 @@ def test_the_reader_is_not_pulled_to_the_end_while_reading_further_up(scripted: 
     scripted.wait_until("cancelled")
 
 
+def test_however_little_the_reader_goes_up_the_end_is_let_go_of_until_they_come_back(scripted: Visitor) -> None:
+    page = scripted.open()
+    page.set_viewport_size({"width": 500, "height": 330})
+    scripted.ask("endless")
+    box, newest = page.locator("#scroller"), page.get_by_role("button", name="Newest")
+    while box.evaluate("box => box.scrollHeight - box.clientHeight") < 60:
+        page.wait_for_timeout(20)
+    box.evaluate("box => { box.scrollTop -= 12 }")
+    expect(newest).to_be_visible()
+    place = box.evaluate("box => box.scrollTop")
+    expect(scripted.turn().locator(".answer-text")).to_contain_text("word90")
+    assert box.evaluate("box => box.scrollTop") == place
+    box.evaluate("box => { box.scrollTop = box.scrollHeight - box.clientHeight - 12 }")
+    expect(newest).to_be_hidden()
+    expect(scripted.turn().locator(".answer-text")).to_contain_text("word120")
+    assert box.evaluate("box => box.scrollHeight - box.scrollTop - box.clientHeight") <= 1
+    page.get_by_role("button", name="Stop").click()
+    scripted.wait_until("cancelled")
+
+
 def test_a_finished_answer_is_shown_from_its_question_on_however_long_its_sources_are(visitor: Visitor) -> None:
     page = visitor.open()
     page.set_viewport_size({"width": 700, "height": 680})

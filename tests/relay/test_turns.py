@@ -44,7 +44,7 @@ def assert_numbered(events: list[Any]) -> None:
 
 
 @pytest.mark.parametrize("kind", ["delta", "reply"])
-async def test_a_cancel_in_the_middle_of_a_fast_burst_is_the_one_end_of_its_turn(hasty: World, kind: str) -> None:
+async def test_a_cancel_in_the_middle_of_a_fast_burst_is_the_one_end_of_its_turn(relay: World, kind: str) -> None:
     piece = '{"type": "stream", "content": "%s"}' if kind == "delta" else "%s"
 
     async def bursts(_: ScriptedEngine, connection: ServerConnection, frame: str) -> None:
@@ -54,7 +54,7 @@ async def test_a_cancel_in_the_middle_of_a_fast_burst_is_the_one_end_of_its_turn
             await connection.send('{"type": "done"}')
 
     found: list[Any] = []
-    async with hasty.engine(bursts), hasty.socket(token=hasty.token(), dialect="miva.v1") as client:
+    async with relay.engine(bursts), relay.socket(token=relay.token(), dialect="miva.v1") as client:
         await until(client, "hello")
         for number, heard_first in enumerate((1, 2, 20, 200)):
             await client.send(ask(number))
@@ -68,7 +68,7 @@ async def test_a_cancel_in_the_middle_of_a_fast_burst_is_the_one_end_of_its_turn
             while found[-1]["type"] not in ENDS:
                 found.append(await event(client))
             found += await everything_until_pong(client)
-            assert (found[-1]["type"], found[-1]["turn"]) == ("cancelled", turn)
+            assert (found[-1]["type"], found[-1]["turn"]) == ("cancelled", turn), found[-1]
     assert_numbered(found)
 
 
