@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from typing import ClassVar, NamedTuple
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from miva import database_away, history
 from miva.in_thread import in_thread
 from miva.protocol import engine
 from miva.protocol.events import BETWEEN_REPLIES, Done, Failed, Reply, Source, Sources
+from miva.thread_priority import give_way
 
 logger = logging.getLogger("miva.answer_recorder")
 
@@ -33,7 +35,11 @@ PATIENCE_S = 2.0
 beyond MOST_DELAYED is relayed and not stored."""
 PAUSES_S = (1.0, 3.0, 6.0, 10.0, 10.0)
 """Between attempts to store: together as long as the event log tries."""
-_own_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="answer-recorder")
+_NICE = 5
+"""A third of the event loop's share where both want the same core: storing goes on beside it, and does not hold it up."""
+_own_thread = ThreadPoolExecutor(
+    max_workers=1, thread_name_prefix="answer-recorder", initializer=partial(give_way, _NICE)
+)
 """One for all sockets: each thread that handles megabytes keeps some of them for itself."""
 
 

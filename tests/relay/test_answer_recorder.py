@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 
 from miva import answer_recorder
 from miva.answer_recorder import AnswerRecorder
+from miva.in_thread import in_thread
 
 PIECE = ["x" * 1_000] * 100
 
@@ -98,3 +101,15 @@ async def test_a_database_that_does_not_answer_holds_an_answer_up_once(
     await later.wait_for_room()
     await later.close()
     assert not AnswerRecorder._is_late
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a priority for each thread")
+async def test_what_is_stored_gives_way_to_what_is_relayed() -> None:
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    stored = await in_thread(_priority, answer_recorder._own_thread)()
+    assert stored == max(own, answer_recorder._NICE)
+    assert _priority() == own
+
+
+def _priority() -> int:
+    return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
