@@ -36,7 +36,7 @@ beyond MOST_DELAYED is relayed and not stored."""
 PAUSES_S = (1.0, 3.0, 6.0, 10.0, 10.0)
 """Between attempts to store: together as long as the event log tries."""
 _NICE = 5
-"""A third of the event loop's share where both want the same core: storing goes on beside it, and does not hold it up."""
+"""A third of the event loop's share where both want the same core: storing goes on, and does not hold the loop up."""
 _own_thread = ThreadPoolExecutor(
     max_workers=1, thread_name_prefix="answer-recorder", initializer=partial(give_way, _NICE)
 )
