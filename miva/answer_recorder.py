@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import os
+import sys
+import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import partial
 from typing import ClassVar, NamedTuple
 from uuid import UUID
 
@@ -16,7 +19,6 @@ from miva import database_away, history
 from miva.in_thread import in_thread
 from miva.protocol import engine
 from miva.protocol.events import BETWEEN_REPLIES, Done, Failed, Reply, Source, Sources
-from miva.thread_priority import give_way
 
 logger = logging.getLogger("miva.answer_recorder")
 
@@ -37,9 +39,17 @@ PAUSES_S = (1.0, 3.0, 6.0, 10.0, 10.0)
 """Between attempts to store: together as long as the event log tries."""
 _NICE = 5
 """A third of the event loop's share where both want the same core: storing goes on, and does not hold the loop up."""
-_own_thread = ThreadPoolExecutor(
-    max_workers=1, thread_name_prefix="answer-recorder", initializer=partial(give_way, _NICE)
-)
+
+
+def _give_way() -> None:
+    """Lowers the calling thread's priority, for good, where a thread has one of its own (Linux; setpriority(2))."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            nice = max(_NICE, os.getpriority(os.PRIO_PROCESS, 0))
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), nice)
+
+
+_own_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="answer-recorder", initializer=_give_way)
 """One for all sockets: each thread that handles megabytes keeps some of them for itself."""
 
 

@@ -7,6 +7,7 @@ a question waits for no document, and on a machine with nothing to spare it has 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import sys
@@ -23,7 +24,6 @@ from miva.engine.embedding.model import Embedder, Stopped
 from miva.engine.embedding.turns import Job, Turns
 from miva.engine.embedding.weights import ModelMissing
 from miva.engine.vectors import DIMENSION, Vectors
-from miva.thread_priority import give_way
 
 State = Literal["loading", "loaded", "missing"]
 
@@ -188,7 +188,7 @@ class EmbeddingQueue:
 
     def _take_turns(self) -> None:
         """The last thread: documents, a turn each."""
-        give_way(_BACKGROUND_NICE)
+        _run_in_the_background()
         embedder = self._loaded()
         while embedder is not None:
             with self._changed:
@@ -247,3 +247,11 @@ def _why_missing(error: Exception) -> str:
     if isinstance(error, OSError):
         return f"The embedding model's file could not be written: {error.strerror or error}. Make room and restart."
     return f"The embedding model could not be loaded ({type(error).__name__}); the engine's log says more."
+
+
+def _run_in_the_background() -> None:
+    """Lower the calling thread's priority. Only Linux has one for each thread; elsewhere the call would mean others."""
+    if sys.platform == "linux":
+        nice = max(_BACKGROUND_NICE, os.getpriority(os.PRIO_PROCESS, 0))
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), nice)
